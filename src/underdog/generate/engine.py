@@ -1,0 +1,164 @@
+"""The built-in engine: samples many answers at once from the decoder, with a cache and a full batch.
+
+Shapes: R rows being generated, V vocabulary.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+
+from underdog.errors import UserError
+from underdog.generate.sampling import Sampling, choose
+from underdog.model.attention import Cache, Decode, Prefill
+from underdog.model.decoder import Decoder
+
+
+class Ending(Enum):
+    """How a completion ended."""
+
+    STOPPED = "stop"  # the model closed its turn
+    TRUNCATED = "length"  # it ran into the limit of new tokens or of the context
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model produced: the ids themselves, never text that is tokenised again."""
+
+    ids: list[int]  # the closing token included
+    logprobs: list[float]  # of each id, under the distribution it was drawn from
+    ending: Ending
+
+
+@dataclass(eq=False)
+class _Row:
+    """A completion in the making."""
+
+    index: int  # of the request it belongs to
+    limit: int
+    ids: list[int]
+    logprobs: list[float]
+
+
+class Engine:
+    """Generates with a decoder on the CPU.
+
+    Finished rows leave the batch and waiting requests take their places, so that answers of mixed length do not
+    wait for the longest.
+    """
+
+    def __init__(self, model: Decoder, stop: int, rows: int = 256):
+        self.model = model
+        self.context = model.config.context
+        self._stop = stop
+        self._rows = rows
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int = 1) -> list[list[Completion]]:
+        """`n` completions for each prompt; each prompt is read once."""
+        completions: list[list[Completion]] = [[] for _ in prompts]
+        random = torch.Generator().manual_seed(sampling.seed)
+        waiting = list(range(len(prompts)))[::-1]
+        batch = _RunningBatch(self.model)
+        while waiting or batch.live:
+            room = (self._rows - batch.live) // n
+            if waiting and (room * n >= self._rows // 4 or not batch.live):
+                fresh = [waiting.pop() for _ in range(min(max(room, 1), len(waiting)))]
+                batch.admit([(i, prompts[i], self._limit(prompts[i], sampling)) for i in fresh], n)
+            batch.draw(sampling, random)
+            for row in batch.retire(self._stop):
+                ending = Ending.STOPPED if row.ids[-1] == self._stop else Ending.TRUNCATED
+                completions[row.index].append(Completion(row.ids, row.logprobs, ending))
+            batch.read()
+        return completions
+
+    @torch.inference_mode()
+    def stream(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[tuple[int, float]]:
+        """(id, log-probability) of one completion as they are drawn, the closing token included."""
+        random = torch.Generator().manual_seed(sampling.seed)
+        batch = _RunningBatch(self.model)
+        batch.admit([(0, prompt, self._limit(prompt, sampling))], 1)
+        while batch.live:
+            (row,) = batch.draw(sampling, random)
+            yield row.ids[-1], row.logprobs[-1]
+            batch.retire(self._stop)
+            batch.read()
+
+    def _limit(self, prompt: Sequence[int], sampling: Sampling) -> int:
+        room = self.context - len(prompt)
+        if room < 1:
+            raise UserError(f"The prompt has {len(prompt)} tokens; the model's context holds {self.context}.")
+        return min(sampling.max_new_tokens, room)
+
+
+class _RunningBatch:
+    """The rows that are being generated, their cache and the scores of their next tokens.
+
+    Rows that are done stay in the tensors until enough of them have gathered: moving the cache costs more than
+    computing a few dead rows.
+    """
+
+    def __init__(self, model: Decoder):
+        self._model = model
+        self._slots: list[_Row | None] = []  # one a tensor row; None where the row is done
+        self._cache: Cache | None = None
+        self._logits_RV = torch.empty(0)
+        self._drawn_R = torch.empty(0)
+
+    @property
+    def live(self) -> int:
+        return sum(row is not None for row in self._slots)
+
+    def admit(self, requests: Sequence[tuple[int, Sequence[int], int]], n: int) -> None:
+        """Reads prompts, given as (index, ids, limit of new tokens), and adds `n` rows for each."""
+        config = self._model.config
+        lengths = [len(ids) for _, ids, _ in requests]
+        capacity = max(length + limit for length, (_, _, limit) in zip(lengths, requests, strict=True))
+        cache = Cache(config.layers, len(requests), config.kv_heads, capacity, config.head_width)
+        ids_N = torch.tensor([token for _, ids, _ in requests for token in ids])
+        hidden_ND = self._model(ids_N, Prefill(cache, lengths))
+        last = torch.tensor(lengths).cumsum(0) - 1
+        copies = torch.arange(len(requests)).repeat_interleave(n)
+        cache.keep(copies)
+        logits_RV = self._model.logits(hidden_ND[last])[copies]
+        self._drop_done(patience=0.0)
+        if self._slots:
+            self._cache.join(cache)
+            logits_RV = torch.cat([self._logits_RV, logits_RV])
+        else:
+            self._cache = cache
+        self._logits_RV = logits_RV
+        self._slots += [_Row(index, limit, [], []) for index, _, limit in requests for _ in range(n)]
+
+    def draw(self, sampling: Sampling, random: torch.Generator) -> list[_Row]:
+        """Adds one token to every row that is not done; returns those rows."""
+        self._drawn_R, logprobs_R = choose(self._logits_RV, sampling, random)
+        live = []
+        for row, token, logprob in zip(self._slots, self._drawn_R.tolist(), logprobs_R.tolist(), strict=True):
+            if row is not None:
+                row.ids.append(token)
+                row.logprobs.append(logprob)
+                live.append(row)
+        return live
+
+    def retire(self, stop: int) -> list[_Row]:
+        """Returns the rows that are done and takes them out of the batch."""
+        done = [row for row in self._slots if row is not None and (row.ids[-1] == stop or len(row.ids) >= row.limit)]
+        self._slots = [None if row in done else row for row in self._slots] if done else self._slots
+        return done
+
+    def read(self) -> None:
+        """Runs the model on the drawn tokens."""
+        self._drop_done(patience=0.125)
+        if self._slots:
+            self._logits_RV = self._model.logits(self._model(self._drawn_R, Decode(self._cache)))
+
+    def _drop_done(self, patience: float) -> None:
+        """Moves the live rows together once more than this share of the rows is done."""
+        if self._slots and (len(self._slots) - self.live > patience * len(self._slots) or not self.live):
+            kept = torch.tensor([i for i, row in enumerate(self._slots) if row is not None], dtype=torch.int64)
+            self._slots = [row for row in self._slots if row is not None]
+            self._cache.keep(kept)
+            self._logits_RV = self._logits_RV[kept]
+            self._drawn_R = self._drawn_R[kept]

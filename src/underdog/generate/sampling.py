@@ -1,0 +1,47 @@
+"""Drawing the next token. Shapes: R rows, V vocabulary."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn. Rollouts for training keep `top_p` = 1 and `top_k` = 0: a truncated distribution
+    biases the ratios (facts: ProRL)."""
+
+    temperature: float = 1.0  # 0 = greedy
+    top_p: float = 1.0
+    top_k: int = 0  # 0 = all
+    max_new_tokens: int = 256
+    seed: int = 0
+
+
+def choose(logits_RV: Tensor, sampling: Sampling, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draws one id [R] for each row; returns it with its log-probability [R] under the tempered distribution."""
+    if sampling.temperature == 0:
+        logprobs_RV = logits_RV.log_softmax(-1)
+        ids_R = logprobs_RV.argmax(-1)
+    else:
+        logprobs_RV = (logits_RV / sampling.temperature).log_softmax(-1)
+        if sampling.top_k or sampling.top_p < 1:
+            logprobs_RV = _truncate(logprobs_RV, sampling.top_k, sampling.top_p).log_softmax(-1)
+        # The largest of (log p + Gumbel noise) is a draw from p.
+        noise_RV = torch.empty_like(logprobs_RV).exponential_(generator=random).log_().neg_()
+        ids_R = (logprobs_RV + noise_RV).argmax(-1)
+    return ids_R, logprobs_RV.gather(-1, ids_R[:, None]).squeeze(-1)
+
+
+def _truncate(logprobs_RV: Tensor, top_k: int, top_p: float) -> Tensor:
+    """Rules out all but the `top_k` most likely ids, and of those all beyond a probability mass of `top_p`."""
+    ordered_RV, order_RV = logprobs_RV.sort(-1, descending=True)
+    keep_RV = torch.ones_like(ordered_RV, dtype=torch.bool)
+    if top_k:
+        keep_RV[:, top_k:] = False
+    mass_before_RV = ordered_RV.exp().cumsum(-1) - ordered_RV.exp()
+    keep_RV &= mass_before_RV < top_p
+    keep_RV[:, 0] = True
+    return torch.full_like(logprobs_RV, -torch.inf).scatter(
+        -1, order_RV, ordered_RV.where(keep_RV, torch.tensor(-torch.inf))
+    )

@@ -1,0 +1,180 @@
+"""Who may look at whom: packed documents while training, a cache while generating.
+
+The decoder's blocks hand queries, keys and values to an `Attention` and know nothing of documents or caches.
+Shapes: N tokens of all sequences laid end to end, H heads, K key/value heads, E head width,
+S sequences, L tokens of the longest of them, R rows of a cache, C its capacity in tokens.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+
+class Attention(ABC):
+    """The attention of one forward pass."""
+
+    positions: Tensor  # [N] int64: each token's place in its own sequence
+
+    @abstractmethod
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+        """Returns [N, H, E]."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A sequence among the N tokens. It may go on from a prefix that other sequences share: the answers of a
+    group all read one copy of their prompt."""
+
+    start: int
+    length: int
+    prefix_start: int = 0
+    prefix_length: int = 0
+
+    @property
+    def whole(self) -> int:
+        """Tokens that the last one of the sequence sees, itself included."""
+        return self.prefix_length + self.length
+
+
+def end_to_end(lengths: Sequence[int]) -> list[Span]:
+    """Sequences of these lengths, one after the other."""
+    return [Span(start, length) for start, length in zip(accumulate(lengths, initial=0), lengths, strict=False)]
+
+
+class Packed(Attention):
+    """Causal attention inside each sequence, and none between sequences, without padding the rest of the model.
+
+    Sequences of like length are gathered into one padded block for the attention itself; everything else in the
+    decoder works on the N real tokens only.
+    """
+
+    def __init__(self, spans: Sequence[Span]):
+        """The spans cover the N tokens, each token once, in any order."""
+        self.positions = torch.empty(sum(span.length for span in spans), dtype=torch.int64)
+        for span in spans:
+            self.positions[span.start : span.start + span.length] = torch.arange(span.prefix_length, span.whole)
+        self._blocks = [_Block(group) for group in _of_like_length(spans)]
+
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+        if len(self._blocks) == 1 and self._blocks[0].is_view:
+            return self._blocks[0].attend(q_NHE, k_NKE, v_NKE)
+        out_NHE = torch.empty_like(q_NHE)
+        for block in self._blocks:
+            rows_SL = block.rows_SL
+            out = block.attend(q_NHE[rows_SL], k_NKE[rows_SL], v_NKE[rows_SL])
+            out_NHE = out_NHE.index_copy(0, rows_SL.flatten()[block.own_M], out[block.own_M])
+        return out_NHE
+
+
+class _Block:
+    """Sequences padded to the longest among them.
+
+    `rows_SL` names the token at each place, `own_M` the places whose results are kept: not the padding, which
+    sits at the end where no real token sees it, and not the prefixes, whose results another sequence gives.
+    """
+
+    def __init__(self, spans: Sequence[Span]):
+        start, length, prefix_start, prefix = torch.tensor(
+            [(span.start, span.length, span.prefix_start, span.prefix_length) for span in spans]
+        ).T[:, :, None]
+        steps_L = torch.arange(max(span.whole for span in spans))
+        after_SL = torch.minimum(steps_L - prefix, length - 1)  # padding repeats the last token
+        self.rows_SL = torch.where(steps_L < prefix, prefix_start + steps_L, start + after_SL)
+        self.own_M = ((steps_L >= prefix) & (steps_L < prefix + length)).flatten().nonzero().squeeze(1)
+        places = self.rows_SL.numel()
+        self.is_view = len(self.own_M) == places and bool((self.rows_SL.flatten() == torch.arange(places)).all())
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Causal attention; returns [S * L, H, E]."""
+        S, L = self.rows_SL.shape
+        q, k, v = (x.reshape(S, L, *x.shape[-2:]).transpose(1, 2) for x in (q, k, v))
+        out_SHLE = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        return out_SHLE.transpose(1, 2).flatten(0, 1)
+
+
+def _of_like_length(spans: Sequence[Span], waste: float = 1.3) -> list[list[Span]]:
+    """Groups sequences so that padding costs at most about `waste` times their own attention."""
+    groups: list[list[Span]] = []
+    for span in sorted(spans, key=lambda span: (-span.whole, span.start)):
+        if groups and groups[-1][0].whole ** 2 <= waste * max(span.whole, 16) ** 2:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    return [sorted(group, key=lambda span: span.start) for group in groups]
+
+
+class Cache:
+    """Keys and values of R sequences that are being generated."""
+
+    def __init__(self, layers: int, rows: int, kv_heads: int, capacity: int, head_width: int):
+        self.k = [torch.zeros(rows, kv_heads, capacity, head_width) for _ in range(layers)]
+        self.v = [torch.zeros(rows, kv_heads, capacity, head_width) for _ in range(layers)]
+        self.lengths = torch.zeros(rows, dtype=torch.int64)  # tokens held by each row
+        self.capacity = capacity
+
+    def keep(self, rows: Tensor) -> None:
+        """Keeps only these rows, in this order (rows may repeat)."""
+        self.k = [k[rows] for k in self.k]
+        self.v = [v[rows] for v in self.v]
+        self.lengths = self.lengths[rows]
+
+
+    def join(self, other: "Cache") -> None:
+        """Appends the rows of another cache; both grow to the larger capacity."""
+        self.capacity = max(self.capacity, other.capacity)
+        self.k = [torch.cat([_grown(k, self.capacity), _grown(o, self.capacity)]) for k, o in zip(self.k, other.k, strict=True)]
+        self.v = [torch.cat([_grown(v, self.capacity), _grown(o, self.capacity)]) for v, o in zip(self.v, other.v, strict=True)]
+        self.lengths = torch.cat([self.lengths, other.lengths])
+
+
+def _grown(x_RKCE: Tensor, capacity: int) -> Tensor:
+    missing = capacity - x_RKCE.shape[2]
+    return torch.nn.functional.pad(x_RKCE, (0, 0, 0, missing)) if missing else x_RKCE
+
+
+class Prefill(Packed):
+    """Reads whole prompts, one a cache row, and leaves their keys and values in the cache."""
+
+    def __init__(self, cache: Cache, lengths: Sequence[int], rows: Tensor | None = None):
+        super().__init__(end_to_end(lengths))
+        rows = torch.arange(len(lengths)) if rows is None else rows
+        self._cache = cache
+        self._row_N = torch.repeat_interleave(rows, torch.tensor(lengths))
+        cache.lengths[rows] = torch.tensor(lengths)
+
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+        self._cache.k[layer][self._row_N, :, self.positions] = k_NKE
+        self._cache.v[layer][self._row_N, :, self.positions] = v_NKE
+        return super().__call__(layer, q_NHE, k_NKE, v_NKE)
+
+
+class Decode(Attention):
+    """One new token for each cache row."""
+
+    def __init__(self, cache: Cache):
+        self._cache = cache
+        self.positions = cache.lengths.clone()
+        self._row = torch.arange(len(cache.lengths))
+        self._seen = int(self.positions.max()) + 1
+        self._mask = (torch.arange(self._seen) <= self.positions[:, None])[:, None, None, :]
+        cache.lengths += 1
+
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+        k_RKCE, v_RKCE = self._cache.k[layer], self._cache.v[layer]
+        k_RKCE[self._row, :, self.positions] = k_NKE
+        v_RKCE[self._row, :, self.positions] = v_NKE
+        R, H, E = q_NHE.shape
+        K = k_NKE.shape[1]
+        # Query heads that share a key head become query rows: no copy of the cache for grouped attention.
+        out = scaled_dot_product_attention(
+            q_NHE.view(R, K, H // K, E),
+            k_RKCE[:, :, : self._seen],
+            v_RKCE[:, :, : self._seen],
+            attn_mask=self._mask,
+        )
+        return out.reshape(R, H, E)

@@ -1,0 +1,161 @@
+"""The built-in corpora: documentation and docstrings of the Python that is running, good parts and bad.
+
+Real text that every machine has without a network, read as files, never imported. The lists are fixed: what
+else is installed does not change them, only the versions of Python and of these packages do.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import sysconfig
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from pydoc_data.topics import topics
+
+from underdog.text.document import Document, make_document, split_long
+
+SHORTEST = 200
+"""Characters of the shortest docstring that is read."""
+
+_Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+# What this project depends on, directly or through torch; of the largest, the parts that explain something.
+_DOCSTRINGS = (
+    *("numpy", "networkx", "mpmath", "pydantic", "pyarrow", "rich", "click", "typer", "jinja2", "fsspec"),
+    *("sympy/calculus", "sympy/combinatorics", "sympy/concrete", "sympy/functions", "sympy/geometry"),
+    *("sympy/integrals", "sympy/logic", "sympy/ntheory", "sympy/series", "sympy/sets", "sympy/simplify"),
+    *("sympy/solvers", "torch/autograd", "torch/distributions", "torch/nn", "torch/optim"),
+)
+_DISTRIBUTIONS = (
+    *("annotated-types", "certifi", "click", "filelock", "fsspec", "huggingface-hub", "jinja2"),
+    *("markdown-it-py", "markupsafe", "mdurl", "mpmath", "networkx", "numpy", "packaging", "pyarrow"),
+    *("pydantic", "pydantic-core", "pygments", "pyyaml", "rich", "safetensors", "setuptools", "shellingham"),
+    *("sympy", "tokenizers", "torch", "tqdm", "typer", "typing-extensions"),
+)
+_SKIPPED = {
+    *("__pycache__", "distutils", "encodings", "ensurepip", "f2py", "idlelib", "lib2to3", "pydoc_data"),
+    *("site-packages", "test", "testing", "tests", "turtledemo", "v1"),
+}
+
+_TABLES = ("encodings/*.py", "html/entities.py", "stringprep.py", "lib2to3/*.txt")
+_CHANGES = ("idlelib/NEWS*.txt", "idlelib/ChangeLog", "idlelib/HISTORY.txt", "idlelib/TODO.txt")
+_LEGAL = ("LICEN", "COPYING", "NOTICE", "AUTHORS")
+
+_PIECE = 3_000  # characters of a piece of code or of a table
+_CODE_STRIDE, _TABLE_STRIDE = 7, 2  # one piece in so many is read
+
+
+def python_docs() -> Iterator[Document]:
+    """The language reference, by topic, and the docstrings of the standard library."""
+    source = "python-docs"
+    for name, text in topics.items():
+        yield from _pieces(text, source, f"topic {name}")
+    yield from _docstrings(_standard_library(), source, "")
+
+
+def package_docs() -> Iterator[Document]:
+    """Docstrings and READMEs of the packages that this project depends on; absent ones are skipped."""
+    source = "package-docs"
+    for entry in _DOCSTRINGS:
+        package, _, inside = entry.partition("/")
+        for folder in _package_folders(package):
+            if (folder / inside).is_dir():
+                yield from _docstrings(folder / inside, source, f"{entry}/")
+    for distribution in _distributions():
+        description = distribution.metadata.get_payload()
+        if isinstance(description, str):
+            yield from _pieces(description, source, f"{distribution.name} README")
+
+
+def python_rest() -> Iterator[Document]:
+    """Licences, change logs, tables and raw source code: what a curator must tell from the documentation."""
+    source = "python-rest"
+    library = _standard_library()
+    for path in [library / "LICENSE.txt", *_matches(library, _CHANGES)]:
+        yield from _pieces(_read(path), source, path.name)
+    for distribution in _distributions():
+        for file in sorted(distribution.files or (), key=str):
+            if file.name.upper().startswith(_LEGAL) and file.suffix not in (".py", ".pyc"):
+                path = Path(str(distribution.locate_file(file)))
+                yield from _pieces(_read(path), source, f"{distribution.name} {file.name}")
+    tables = _matches(library, _TABLES)
+    yield from _sample(tables, source, _TABLE_STRIDE)
+    yield from _sample((path for path in _modules(library) if path not in tables), source, _CODE_STRIDE)
+
+
+def _standard_library() -> Path:
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def _package_folders(package: str) -> list[Path]:
+    """Where a package lies; looking for a top-level package imports nothing."""
+    spec = importlib.util.find_spec(package)
+    return [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
+
+
+def _distributions() -> Iterator[importlib.metadata.Distribution]:
+    for name in _DISTRIBUTIONS:
+        try:
+            yield importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+
+
+def _modules(folder: Path) -> Iterator[Path]:
+    """Python files below a folder, in a fixed order; what is skipped is not even walked through."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(set(folders) - _SKIPPED)
+        for name in sorted(files):
+            if name.endswith(".py") and not name.startswith("_sysconfig"):  # those hold paths of this machine
+                yield Path(parent, name)
+
+
+def _matches(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+
+
+def _read(path: Path) -> str:
+    """A file's text; nothing for one that is absent, and marks in place of what is not UTF-8."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _pieces(text: str, source: str, origin: str) -> Iterator[Document]:
+    for number, piece in enumerate(split_long(text), 1):
+        yield make_document(piece, source, f"{origin} ({number})" if len(text) > len(piece) else origin)
+
+
+def _sample(paths: Iterable[Path], source: str, stride: int) -> Iterator[Document]:
+    """One piece in `stride`, chosen by its digest: the choice does not hang on order or on other files."""
+    for path in paths:
+        for number, piece in enumerate(split_long(_read(path), _PIECE), 1):
+            if hashlib.sha256(piece.encode()).digest()[0] % stride == 0:
+                yield make_document(piece, source, f"{path.parent.name}/{path.name} ({number})")
+
+
+def _docstrings(folder: Path, source: str, prefix: str) -> Iterator[Document]:
+    for path in _modules(folder):
+        code = path.read_bytes()
+        if b'"""' not in code and b"'''" not in code:
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # old escapes in other people's code
+                tree = ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        module = prefix + path.relative_to(folder).as_posix()
+        for name, text in _docstrings_of(tree):
+            if len(text) >= SHORTEST:
+                yield make_document(text, source, f"{module} {name}".strip())
+
+
+def _docstrings_of(node: _Documented, name: str = "") -> Iterator[tuple[str, str]]:
+    """(qualified name, docstring) of a module and its classes and functions, in order of appearance."""
+    if text := ast.get_docstring(node):
+        yield name, text
+    for child in node.body:
+        if isinstance(child, _Documented):
+            yield from _docstrings_of(child, f"{name}.{child.name}".lstrip("."))

@@ -1,0 +1,58 @@
+"""Where batches come from: packed rows for pretraining, shuffled conversations for SFT.
+
+Both are pure functions of the step, so that a resumed run reads what an uninterrupted one reads.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from underdog.model.attention import Span
+from underdog.tokens.streams import Stream
+from underdog.train.batch import Batch, Example
+from underdog.train.shuffle import Shuffle
+
+PART_TOKENS = 2048  # tokens that one forward and backward pass holds; the gradient does not depend on it
+
+
+def packed_rows(rows: Sequence[tuple[str, int]], streams: Mapping[str, Stream], context: int) -> list[Batch]:
+    """Rows of `context` tokens, given as (source, position in its stream), in parts of PART_TOKENS.
+
+    A row may hold the end of one document and the beginning of the next; each is a sequence of its own.
+    """
+    together = max(1, PART_TOKENS // context)
+    return [_packed(rows[i : i + together], streams, context) for i in range(0, len(rows), together)]
+
+
+def _packed(rows: Sequence[tuple[str, int]], streams: Mapping[str, Stream], context: int) -> Batch:
+    ids, targets, weights = (np.empty(len(rows) * context, np.int64) for _ in range(3))
+    spans: list[Span] = []
+    for index, (source, position) in enumerate(rows):
+        here = slice(index * context, (index + 1) * context)
+        tokens, starts = streams[source].read(position, context + 1)
+        ids[here], targets[here] = tokens[:-1], tokens[1:]
+        weights[here] = ~starts[1:]  # the last token of a document predicts nothing
+        edges = np.flatnonzero(starts[1:-1]) + 1
+        bounds = [0, *edges.tolist(), context]
+        spans += [
+            Span(index * context + low, high - low) for low, high in zip(bounds[:-1], bounds[1:], strict=True)
+        ]
+    return Batch(torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(weights).float(), spans)
+
+
+class Shuffled:
+    """Examples in a new order each epoch, the same number at every step."""
+
+    def __init__(self, examples: Sequence[Example], batch_tokens: int, seed: int):
+        self._examples = examples
+        self._order = Shuffle(len(examples), seed)
+        mean = sum(len(example.ids) for example in examples) / len(examples)
+        self.per_step = min(len(examples), max(1, round(batch_tokens / mean)))
+
+    def at(self, step: int) -> list[Example]:
+        first = step * self.per_step
+        return [self._examples[self._order[position]] for position in range(first, first + self.per_step)]
+
+    def epochs(self, steps: int) -> float:
+        return steps * self.per_step / len(self._examples)

@@ -1,0 +1,80 @@
+"""Objectives: pure functions from a batch and a model's log-probabilities to named components.
+
+A component is a sum over tokens (or pairs) and the count it is divided by; the loop adds the components up with
+their weights, over all parts of a step, so that a step gives the same gradient however it is cut into parts.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from underdog.model.attention import Packed
+from underdog.model.decoder import Decoder
+from underdog.train.batch import Batch
+from underdog.train.logprobs import target_logprobs
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the tokens of a batch that carry weight."""
+
+    loss: Mapping[str, Tensor]  # by component; each is divided by the step's token count
+    watch: Mapping[str, Tensor]  # figures to log, normalised alike, without gradient
+
+
+Objective = Callable[[Decoder, Batch], Sums]
+
+
+def weighted_logprobs(model: Decoder, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities and entropies of the M tokens that carry weight, and their indices [M] in the batch.
+
+    Tokens without loss, prompts above all, never reach the output head.
+    """
+    taught_M = batch.weights_N.nonzero().squeeze(1)
+    hidden_ND = model(batch.ids_N, Packed(batch.spans))
+    logprobs_M, entropy_M = target_logprobs(
+        hidden_ND[taught_M], model.lm_head.weight, batch.targets_N[taught_M], temperature
+    )
+    return logprobs_M, entropy_M, taught_M
+
+
+def next_token(model: Decoder, batch: Batch) -> Sums:
+    """Cross-entropy of the next token: pretraining, and SFT through its mask."""
+    logprobs_M, entropy_M, taught_M = weighted_logprobs(model, batch)
+    weights_M = batch.weights_N[taught_M]
+    return Sums({"cross_entropy": -(weights_M * logprobs_M).sum()}, {"entropy": (weights_M * entropy_M).sum()})
+
+
+@dataclass(frozen=True)
+class Grpo:
+    """Group-relative policy optimisation with decoupled clipping and a KL penalty.
+
+    `min(r A, clip(r, 1 - low, 1 + high) A)` summed over all tokens of the step and divided by their number
+    (DAPO, arXiv 2503.14476), r the ratio to the sampler's probability; KL by the k3 estimator
+    `q - log q - 1`, q = reference / policy (GRPO, arXiv 2402.03300).
+
+    The batch carries, by token, `advantage`, `sampled` (the sampler's log-probability) and, where `kl` > 0,
+    `reference`.
+    """
+
+    low: float
+    high: float
+    kl: float
+    temperature: float = 1.0
+
+    def __call__(self, model: Decoder, batch: Batch) -> Sums:
+        logprobs_M, entropy_M, taught_M = weighted_logprobs(model, batch, self.temperature)
+        advantage_M = batch.extra["advantage"][taught_M]
+        ratio_M = (logprobs_M - batch.extra["sampled"][taught_M]).exp()
+        clipped_M = ratio_M.clamp(1 - self.low, 1 + self.high)
+        gain_M = torch.minimum(ratio_M * advantage_M, clipped_M * advantage_M)
+        loss = {"policy": -gain_M.sum()}
+        watch = {"entropy": entropy_M.sum(), "clipped": (ratio_M != clipped_M).float().sum()}
+        if self.kl:
+            q_log_M = batch.extra["reference"][taught_M] - logprobs_M
+            k3_M = q_log_M.exp() - q_log_M - 1
+            loss["kl"] = self.kl * k3_M.sum()
+            watch["kl_to_reference"] = k3_M.detach().sum()
+        return Sums(loss, watch)

@@ -1,0 +1,111 @@
+"""Going on after a kill: the whole state of a training stage, saved now and then in one piece.
+
+What a step does depends on (seed, step) and this state only, so a resumed run gives the same weights, bit for bit,
+as one that was never interrupted (at the same number of threads).
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from underdog.artifacts.files import commit_folder, read_json, write_json
+from underdog.artifacts.store import Draft
+from underdog.train.trainer import Trainer
+
+SAVE_EVERY = 15.0  # seconds; when a state is saved never changes what is computed
+
+
+class Resumable:
+    """Counts the steps of a stage and keeps its state."""
+
+    def __init__(self, out: Draft, trainer: Trainer, steps: int, models: dict[str, nn.Module] | None = None):
+        self._out = out
+        self._trainer = trainer
+        self._models = {"model": trainer.model, **(models or {})}
+        self._steps = steps
+        self.memory: dict[str, Any] = {}  # JSON-able values that the stage carries from step to step
+
+    def steps(self) -> Iterator[int]:
+        """The steps that are still to do; saves the state between them."""
+        first = self._load()
+        saved = time.monotonic()
+        for step in range(first, self._steps):
+            if time.monotonic() - saved > SAVE_EVERY:
+                self._save(step)
+                saved = time.monotonic()
+            yield step
+
+    def _save(self, step: int) -> None:
+        """Writes the state before `step` beside the older one, renames it, then removes the older one."""
+        self._out.state.mkdir(exist_ok=True)
+        draft = self._out.state / "writing"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        for name, model in self._models.items():
+            save_file({key: value.contiguous() for key, value in _weights(model)}, draft / f"{name}.safetensors")
+        moments, counts = _optimizer_state(self._trainer.optimizer)
+        save_file(moments, draft / "optimizer.safetensors")
+        record = {"step": step, "counts": counts, "memory": self.memory, "seconds": self._out.seconds}
+        write_json(draft / "state.json", {**record, "metrics": self._out.metrics})
+        commit_folder(draft, self._out.state / f"step-{step:08d}")
+        for older in self._saved()[:-1]:
+            shutil.rmtree(older, ignore_errors=True)
+
+    def _load(self) -> int:
+        saved = self._saved()
+        if not saved:
+            self._out.rewind_log(lambda record: False)
+            return 0
+        folder = saved[-1]
+        record = read_json(folder / "state.json")
+        for name, model in self._models.items():
+            weights = load_file(folder / f"{name}.safetensors")
+            with torch.no_grad():
+                for key, value in _weights(model):
+                    value.copy_(weights[key])
+        _restore_optimizer(self._trainer.optimizer, load_file(folder / "optimizer.safetensors"), record["counts"])
+        self.memory.update(record["memory"])
+        self._out.metrics.update(record["metrics"])
+        self._out.earlier = record["seconds"]
+        self._out.rewind_log(lambda line: line["step"] < record["step"])
+        return record["step"]
+
+    def _saved(self) -> list[Path]:
+        return sorted(self._out.state.glob("step-*"))
+
+
+def _weights(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """Parameters by name; tied ones once."""
+    return list(model.named_parameters())
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """AdamW's moments and step counts, by the parameter's place in the optimizer."""
+    moments, counts = {}, {}
+    for index, weight in enumerate(_optimized(optimizer)):
+        for name, value in optimizer.state.get(weight, {}).items():
+            if name == "step":
+                counts[str(index)] = float(value)
+            else:
+                moments[f"{index}.{name}"] = value
+    return moments, counts
+
+
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer, moments: dict[str, torch.Tensor], counts: dict[str, float]
+) -> None:
+    weights = _optimized(optimizer)
+    for index, count in counts.items():
+        prefix = f"{index}."
+        state = {key.removeprefix(prefix): value for key, value in moments.items() if key.startswith(prefix)}
+        optimizer.state[weights[int(index)]] = {"step": torch.tensor(count), **state}
+
+
+def _optimized(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]

@@ -1,0 +1,7 @@
+"""Problems whose answers a program can judge, and the programs that judge them."""
+
+import underdog.verify.answers  # noqa: F401  (fills the registry of verifiers)
+from underdog.verify.problem import Problem, Verdict, Worked
+from underdog.verify.registry import verifier, verify
+
+__all__ = ["Problem", "Verdict", "Worked", "verifier", "verify"]

@@ -1,0 +1,37 @@
+"""Two answerers that need no model: one that is always right, one that guesses. They frame pass@1."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from random import Random
+
+from underdog.verify.problem import Problem
+from underdog.verify.problem_files import reference_answer
+from underdog.verify.registry import verify
+
+
+def oracle(problem: Problem) -> str:
+    """The completion of a perfect student: the worked reasoning and the right answer."""
+    reasoning = f"<think>{problem.worked.reasoning}</think>" if problem.worked else ""
+    return f"{reasoning}{reference_answer(problem)}"
+
+
+def chance(problems: Iterable[Problem], seed: int, draws: int = 8) -> float:
+    """Mean reward, 0..1, of answering every problem with the answer to another one of its task.
+
+    A model that has learned what answers look like, and nothing else, earns this. `draws` answers per
+    problem; a problem that is the only one of its task earns 0.
+    """
+    by_task = defaultdict(list)
+    for problem in problems:
+        by_task[problem.task].append(problem)
+    random = Random(seed)
+    rewards = []
+    for same in by_task.values():
+        for index, problem in enumerate(same):
+            others = range(len(same) - 1)
+            for place in random.sample(others, min(draws, len(others))):
+                other = same[place + (place >= index)]
+                rewards.append(verify(problem, reference_answer(other) or "").reward)
+            if not others:
+                rewards.append(0.0)
+    return sum(rewards) / len(rewards) if rewards else 0.0
