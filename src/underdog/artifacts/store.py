@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from underdog import __version__
-from underdog.artifacts.files import commit_folder, digest_file, digest_json, disk_errors, read_json, write_json
+from underdog.artifacts.files import (
+    commit_folder,
+    digest_file,
+    digest_json,
+    disk_errors,
+    read_json,
+    write_json,
+)
 from underdog.errors import UserError
 
 MANIFEST = "manifest.json"
@@ -97,7 +104,9 @@ class Store:
 
     root: Path
 
-    def key(self, stage: str, version: int, settings: Any, seed: int | None, parents: Mapping[str, Artifact]) -> str:
+    def key(
+        self, stage: str, version: int, settings: Any, seed: int | None, parents: Mapping[str, Artifact]
+    ) -> str:
         parts = {
             "stage": stage,
             "version": version,
@@ -130,8 +139,10 @@ class Store:
         """
         parents = parents or {}
         key = self.key(stage, version, settings, seed, parents)
+        if found := self.find(stage, key):
+            return found, True
         with disk_errors(self.root), self._lock(stage, key):
-            if found := self.find(stage, key):
+            if found := self.find(stage, key):  # made by another process in the meantime
                 return found, True
             draft = self._draft(stage, key, on_progress)
             build(draft)
@@ -151,7 +162,10 @@ class Store:
                     "parents": {name: parent.path.name for name, parent in parents.items()},
                     "metrics": draft.metrics,
                     "files": {
-                        str(path.relative_to(draft.path)): {"sha256": digest_file(path), "bytes": path.stat().st_size}
+                        str(path.relative_to(draft.path)): {
+                            "sha256": digest_file(path),
+                            "bytes": path.stat().st_size,
+                        }
                         for path in sorted(draft.path.rglob("*"))
                         if path.is_file()
                     },
@@ -161,7 +175,10 @@ class Store:
         return load(self._folder(stage, key), verify=False), False
 
     def parents(self, artifact: Artifact) -> dict[str, Artifact]:
-        return {name: load(self.root / folder, verify=False) for name, folder in artifact.manifest["parents"].items()}
+        return {
+            name: load(self.root / folder, verify=False)
+            for name, folder in artifact.manifest["parents"].items()
+        }
 
     def _folder(self, stage: str, key: str) -> Path:
         return self.root / f"{stage}-{key}"
@@ -208,7 +225,9 @@ def load(folder: Path, *, verify: bool = True) -> Artifact:
         if not path.exists():
             raise UserError(f"Artifact {folder.name} is damaged: {name} is missing.", hint=remedy)
         if path.stat().st_size != entry["bytes"] or digest_file(path) != entry["sha256"]:
-            raise UserError(f"Artifact {folder.name} is damaged: {name} differs from its digest.", hint=remedy)
+            raise UserError(
+                f"Artifact {folder.name} is damaged: {name} differs from its digest.", hint=remedy
+            )
     return Artifact(folder, manifest)
 
 

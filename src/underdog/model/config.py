@@ -73,7 +73,8 @@ class ModelConfig:
         family = config.get("model_type", "")
         if family not in ARCHITECTURES:
             raise UserError(
-                f'{where}: model family "{family}" is not supported.', hint=did_you_mean(family, ARCHITECTURES)
+                f'{where}: model family "{family}" is not supported.',
+                hint=did_you_mean(family, ARCHITECTURES),
             )
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
         if rope.get("rope_type", rope.get("type", "default")) != "default":

@@ -6,10 +6,11 @@ Parameter names are those of the Hugging Face folder, so a checkpoint is the sta
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, rms_norm, silu
+from torch.nn.functional import linear, silu
 
 from underdog.model.attention import Attention
 from underdog.model.config import ModelConfig
+from underdog.model.kernels import rms_norm, rotate
 
 
 class RMSNorm(nn.Module):
@@ -19,7 +20,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.weight.shape, self.weight, self.eps)
+        return rms_norm(x, self.weight, self.eps)
 
 
 class SelfAttention(nn.Module):
@@ -104,13 +105,15 @@ class Decoder(nn.Module):
         return linear(hidden_ND, self.lm_head.weight)
 
     def initialise(self, seed: int) -> "Decoder":
-        """Normal weights (std 0.02); those that write into the residual stream shrink with depth (GPT-2)."""
+        """Normal weights of std 1/sqrt(width), which is the usual 0.02 at width 2,560; those that write into the
+        residual stream shrink with depth (GPT-2). At width 128 a std of 0.02 learns to copy much later
+        (docs/notebook.md)."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, weight in self.named_parameters():
                 if weight.ndim == 2:
                     residual = name.endswith(("o_proj.weight", "down_proj.weight"))
-                    std = 0.02 / (2 * self.config.layers) ** 0.5 if residual else 0.02
+                    std = self.config.width**-0.5 / ((2 * self.config.layers) ** 0.5 if residual else 1.0)
                     weight.normal_(0.0, std, generator=generator)
         return self
 
@@ -123,14 +126,7 @@ class Decoder(nn.Module):
 
 
 def rotary_table(positions_N: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [N, 1, E] of the rotary angles."""
-    half = torch.arange(0, config.head_width, 2, dtype=torch.int64).float() / config.head_width
-    angles = positions_N[:, None].float() * (1.0 / config.rope_base**half)
-    angles = torch.cat([angles, angles], dim=-1)[:, None, :]
+    """Cosines and sines [N, 1, E/2] of the rotary angles."""
+    exponents = torch.arange(0, config.head_width, 2, dtype=torch.int64).float() / config.head_width
+    angles = (positions_N[:, None].float() * (1.0 / config.rope_base**exponents))[:, None, :]
     return angles.cos(), angles.sin()
-
-
-def rotate(x_NHE: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    cos, sin = rotary
-    first, second = x_NHE.chunk(2, dim=-1)
-    return x_NHE * cos + torch.cat([-second, first], dim=-1) * sin

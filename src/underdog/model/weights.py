@@ -35,7 +35,9 @@ def load_pretrained(folder: Path) -> Decoder:
     config = ModelConfig.from_hf(read_json(folder / "config.json"), str(folder / "config.json"))
     path = folder / "model.safetensors"
     if not path.exists():
-        raise UserError(f"{folder} has no model.safetensors.", hint="Sharded and pickled weights are not read yet.")
+        raise UserError(
+            f"{folder} has no model.safetensors.", hint="Sharded and pickled weights are not read yet."
+        )
     try:
         weights = load_file(path)
     except (SafetensorError, json.JSONDecodeError) as problem:
@@ -43,7 +45,9 @@ def load_pretrained(folder: Path) -> Decoder:
     with torch.device("meta"):
         model = Decoder(config)
     wanted = {name: weight.shape for name, weight in model.named_parameters()}
-    weights = {name: value.float() for name, value in weights.items() if name in wanted or name != "lm_head.weight"}
+    weights = {
+        name: value.float() for name, value in weights.items() if name in wanted or name != "lm_head.weight"
+    }
     _check(wanted, weights, path)
     model.load_state_dict(weights, strict=False, assign=True)
     if config.tied:

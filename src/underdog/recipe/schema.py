@@ -106,10 +106,11 @@ class Phase(Section):
 
 
 class Optimizer(Section):
-    """AdamW."""
-
+    kind: Literal["adamw", "muon"] = "adamw"
+    """`muon` updates the matrices inside the blocks by orthogonalised momentum, the rest by AdamW."""
     beta1: Share = 0.9
     beta2: Share = 0.95
+    """AdamW's second-moment decay; Muon's momentum."""
     weight_decay: NotNegative = 0.1
     clip: Positive = 1.0
     """Largest global norm of the gradient."""
@@ -124,7 +125,7 @@ class Pretrain(Section):
     epochs: Positive = 8.0
     """Most passes over any tier; a plan that needs more is refused before it starts."""
     phase: list[Phase] = []
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = Optimizer(kind="muon")
 
 
 class Sft(Section):
@@ -132,7 +133,7 @@ class Sft(Section):
     batch_tokens: Count = 4096
     lr: Positive = 1e-3
     warmup: Share = 0.05
-    optimizer: Optimizer = Optimizer(weight_decay=0.0)
+    optimizer: Optimizer = Optimizer(kind="muon", weight_decay=0.0)
 
 
 class Reset(Section):

@@ -14,7 +14,7 @@ from underdog.seeds import derive
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Batch, collate_groups, cut
 from underdog.train.data import PART_TOKENS
-from underdog.train.objectives import Grpo, weighted_logprobs
+from underdog.train.objectives import Grpo, policy_logprobs
 from underdog.train.pool import Pool
 from underdog.train.resets import Resets
 from underdog.train.resume import Resumable
@@ -71,6 +71,6 @@ def batches(rollouts: Sequence[Rollout], reference: Decoder, settings: Reinforce
         batch = collate_groups(part)
         if settings.kl:
             with torch.no_grad():
-                logprobs_M, _, taught_M = weighted_logprobs(reference, batch, settings.temperature)
+                logprobs_M, _, taught_M = policy_logprobs(reference, batch, settings.temperature)
             batch.extra["reference"] = torch.zeros(batch.tokens).index_copy_(0, taught_M, logprobs_M)
         yield batch

@@ -61,7 +61,8 @@ def _parts(text: str, longest: int) -> Iterator[str]:
     """Paragraphs; of those that are too long, lines; of lines that are too long, cuts."""
     for paragraph in _PARAGRAPH.findall(text) if len(text) > longest else [text]:
         if len(paragraph) <= longest:
-            yield paragraph
+            if paragraph:
+                yield paragraph
             continue
         for line in paragraph.splitlines(keepends=True):
             yield from (line[start : start + longest] for start in range(0, len(line), longest))

@@ -149,6 +149,7 @@ def _docstrings(folder: Path, source: str, prefix: str) -> Iterator[Document]:
         module = prefix + path.relative_to(folder).as_posix()
         for name, text in _docstrings_of(tree):
             if len(text) >= SHORTEST:
+                text = text.encode(errors="replace").decode()  # an escape may have made half a character
                 yield make_document(text, source, f"{module} {name}".strip())
 
 

@@ -1,32 +1,31 @@
 """Signals: what a document is worth, one named aspect at a time.
 
-Each signal is a function from a document's statistics to a number; more is better, and its scale means nothing until
-the scores rank it within the corpus. The aspects follow DataMan (arXiv 2502.19363) and Nanbeige4 (arXiv 2512.06266),
-which puts content above form. This first form measures them by counting, without a model, and its word lists are
-English.
+Each signal is a function from a document's statistics to a number; more is better, and its scale means
+nothing until the scores rank it within the corpus. The aspects follow DataMan (arXiv 2502.19363) and
+Nanbeige4 (arXiv 2512.06266), which puts content above form. This first form measures them by counting,
+without a model.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from underdog.errors import UserError, did_you_mean
 from underdog.text.lexicons import BOILERPLATE_WORDS, EXPLAINING, FUNCTION_WORDS, REASONING
-from underdog.text.ngrams import WordHashes, ngram_hashes
-from underdog.text.statistics import ENDS, Statistics, count
+from underdog.text.ngrams import Hashes, ngram_hashes
+from underdog.text.statistics import ENDS, Statistics
 
 FORM, CONTENT, RISK = 1.0, 2.0, 3.0
-"""Default weights. Labels of content beat labels of form (Nanbeige4); what nobody reads to learn outweighs both."""
+"""Default weights. Labels of content beat labels of form (Nanbeige4); what nobody reads to learn beats
+both."""
 
 Measure = Callable[[Statistics], float]
 
 _PRIOR = 50  # words added to a document's length before a rate is taken: short documents must not win by luck
-_NAME_OR_NUMBER = re.compile(rf"(?<=[a-z,;] )(?:[^\W\d_a-z][\w-]+|\d[\d.,]*|[\"'`*“‘]+\w+)")
+_NAME_OR_NUMBER = re.compile(r"(?<=[a-z,;] )(?:[^\W\d_a-z][\w-]+|\d[\d.,]*|[\"'`*“‘]+\w+)")
 _MARKS = ".,;:!?()\"'’“”*`-"
-_ENTRY = re.compile(r"#\d{3,}|(?:bpo|gh)-\d{3,}|@\w+\.\w")  # a ticket, an address: change logs, lists of authors
+_ENTRY = re.compile(r"#\d{3,}|(?:bpo|gh)-\d{3,}|@\w+\.\w")  # tickets and addresses
 _TOP_NGRAMS = {2: 0.20, 3: 0.18, 4: 0.16}  # Gopher's limits, shares of the document
 _REPEATED_5GRAMS = 0.15
 _DUPLICATE_LINES = 0.30
@@ -61,30 +60,6 @@ def signal(weight: float) -> Callable[[Measure], Measure]:
     return register
 
 
-def choose_signals(overrides: Mapping[str, float]) -> list[Signal]:
-    """The signals in use, with the recipe's weights over the defaults; 0 switches a signal off.
-
-    Raises:
-        UserError: an unknown name, a negative weight, or nothing left to score by.
-    """
-    for name, weight in overrides.items():
-        if name not in SIGNALS:
-            raise UserError(f'curate.signals: unknown signal "{name}".', hint=did_you_mean(name, SIGNALS))
-        if weight < 0:
-            raise UserError(f"curate.signals.{name} is {weight}.", hint="A weight is 0 (off) or more.")
-    chosen = [Signal(s.name, overrides.get(s.name, s.weight), s.measure) for s in SIGNALS.values()]
-    if not any(s.weight for s in chosen):
-        raise UserError("curate.signals switches every signal off.", hint="Leave at least one weight above 0.")
-    return [s for s in chosen if s.weight]
-
-
-def measure(texts: Iterable[str], signals: Sequence[Signal]) -> NDArray[np.float64]:
-    """Raw values, shape (texts, signals). Not comparable between signals."""
-    word_hashes = WordHashes()
-    rows = [[s.measure(counted) for s in signals] for counted in (count(text, word_hashes) for text in texts)]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(signals))
-
-
 @signal(CONTENT)
 def information_density(s: Statistics) -> float:
     """Different content words in sentences, for the document's length. DataMan's "semantic density"."""
@@ -116,8 +91,8 @@ def reasoning(s: Statistics) -> float:
 
 @signal(CONTENT)
 def prose_share(s: Statistics) -> float:
-    """Share of the lines that are neither code nor a table; interactive sessions count as text, since they show
-    what code does. After the code share of curation for general text (Gopher, arXiv 2112.11446)."""
+    """Share of the lines that are neither code nor a table. Interactive sessions count as text: they show
+    what code does. Stack-Edu and Essential-Web set code apart in the same way, by a classifier."""
     return 1 - s.code_lines / max(1, len(s.lines))
 
 
@@ -131,8 +106,8 @@ def non_boilerplate(s: Statistics) -> float:
 
 @signal(FORM)
 def fluency(s: Statistics) -> float:
-    """Share of all words in sentences of 8 to 40 words that function words hold together. Gopher's stop words,
-    by the sentence."""
+    """Share of all words in sentences of 8 to 40 words that function words hold together. Gopher's
+    stop-word rule (arXiv 2112.11446), by the sentence."""
     natural = 0
     for words in s.sentence_words:
         if 8 <= len(words) <= 40 and sum(map(FUNCTION_WORDS.__contains__, words)) >= 0.3 * len(words):
@@ -151,15 +126,15 @@ def literacy(s: Statistics) -> float:
 
 @signal(FORM)
 def cleanliness(s: Statistics) -> float:
-    """Share of the visible characters that are letters, full stops or commas, not symbols and markup. Gopher's
+    """Share of the visible characters that are letters, full stops or commas, not symbols or markup. Gopher's
     symbol rule without a threshold."""
     return float(s.bytes[_LETTERS].sum() / max(1, s.bytes[_VISIBLE].sum()))
 
 
 @signal(FORM)
 def non_repetition(s: Statistics) -> float:
-    """1 − the worst of Gopher's duplicate shares (lines, paragraphs, commonest 2- to 4-gram, repeated 5-grams),
-    each as a multiple of its limit; shares are counted in words."""
+    """1 − the worst of Gopher's duplicate shares (lines, paragraphs, commonest 2- to 4-gram, repeated
+    5-grams) as a multiple of its limit; shares are counted in words."""
     words = max(1, len(s.words))
     worst = max(_duplicates(s.lines), _duplicates(s.paragraphs)) / _DUPLICATE_LINES
     for n, limit in _TOP_NGRAMS.items():
@@ -188,7 +163,7 @@ def _duplicates(parts: Sequence[str]) -> float:
     return 1 - len(set(parts)) / max(1, len(parts))
 
 
-def _commonest(ngrams: NDArray[np.uint64]) -> int:
+def _commonest(ngrams: Hashes) -> int:
     """How often the commonest n-gram occurs; 0 if none occurs twice."""
     ordered = np.sort(ngrams)
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1], [True])))
@@ -196,7 +171,7 @@ def _commonest(ngrams: NDArray[np.uint64]) -> int:
     return longest if longest > 1 else 0
 
 
-def _covered(ngrams: NDArray[np.uint64], n: int) -> int:
+def _covered(ngrams: Hashes, n: int) -> int:
     """Words inside an n-gram that occurs elsewhere in the document too."""
     order = np.argsort(ngrams, kind="stable")
     twice = np.zeros(len(ngrams) + n - 1, bool)

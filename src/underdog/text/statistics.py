@@ -16,9 +16,10 @@ ENDS = re.compile(r"[.!?:。！？…][\"')\]”’»`*]*\Z")
 _CODE = re.compile(r">>>|::|[{}|\\^~]|\w_\w+_\w|[=<>]{2}|\(\)\.|;$| = ")
 _CODE_LINE = re.compile(
     r"(?:def|class|if|elif|else|for|while|try|except|finally|with|async)\b.*:$"
-    r"|import [\w.]+$|from [\w.]+ import\b|@\w|#|//|/\*"
+    r"|import [\w.]+$|from [\w.]+ import\b|@\w|//|/\*"
     r"|(?:return|raise|yield|assert|del|pass|break|continue)(?:$| \S+$| \w*[\w.]+[(\[])"
-    r"|[\w.]+(?:\[.*\])? [-+*/|&%]?= |[\w.]+\(.*\)?$|[)\]}\"']+[,:;]?$|.*[({\[;\\=]$|[\"'].*[\"'][,:]?"
+    r"|[\w.]+(?:\[.*\])? [-+*/|&%]?= |[\w.]+\(.*\)?$|[)\]}\"']+[,:;]?$|.*[({\[;\\=]$"
+    r"|[\"'][^\"']*[\"'](?:,$|:)"
 )
 _EXAMPLE = (">>>", "...")  # an interactive session shows what code does: it explains
 _MOST_SYMBOLS = 0.08  # share of a line of text
@@ -29,7 +30,7 @@ class _WithoutText(dict[int, int | None]):
     """A table for str.translate that deletes letters of any script and the marks of prose."""
 
     def __missing__(self, code: int) -> int | None:
-        self[code] = None if chr(code).isalpha() or chr(code) in " .,;:!?'-()’“”«»—–、。，" else code
+        self[code] = None if chr(code).isalpha() or chr(code) in " .,;:!?'\"-()’“”«»—–、。，" else code
         return self[code]
 
 

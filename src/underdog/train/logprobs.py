@@ -1,4 +1,4 @@
-"""Log-probabilities of the target tokens without ever holding the scores of a whole batch.
+"""Losses over the vocabulary without ever holding the scores of a whole batch.
 
 Shapes: N tokens, D width, V vocabulary.
 """
@@ -46,6 +46,40 @@ class _TargetLogprobs(torch.autograd.Function):
             grad_hidden[part] = slope @ weight_VD
             grad_weight.addmm_(slope.T, hidden)
         return grad_hidden, grad_weight, None, None
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """sum of -weight * log softmax(hidden @ weight.T)[target].
+
+    The loss is linear in the log-probabilities, so its slope is known in the forward pass and the scores are
+    computed once.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
+        grad_hidden, grad_weight = torch.empty_like(hidden_ND), torch.zeros_like(weight_VD)
+        total = hidden_ND.new_zeros(())
+        for begin in range(0, len(targets_N), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            hidden, targets, weights = hidden_ND[part], targets_N[part, None], weights_N[part, None]
+            scores = hidden @ weight_VD.T
+            normaliser = scores.logsumexp(-1, keepdim=True)
+            total += (weights * (normaliser - scores.gather(-1, targets))).sum()
+            slope = scores.sub_(normaliser).exp_().mul_(weights).scatter_add_(-1, targets, -weights)
+            torch.mm(slope, weight_VD, out=grad_hidden[part])
+            grad_weight.addmm_(slope.T, hidden)
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        grad_hidden, grad_weight = ctx.saved_tensors
+        return grad_hidden * grad, grad_weight * grad, None, None
+
+
+def cross_entropy(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
+    """Weighted sum of the targets' cross-entropies, in nats."""
+    return _CrossEntropy.apply(hidden_ND, weight_VD, targets_N, weights_N)
 
 
 def target_logprobs(

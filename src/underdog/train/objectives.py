@@ -13,7 +13,7 @@ from torch import Tensor
 from underdog.model.attention import Packed
 from underdog.model.decoder import Decoder
 from underdog.train.batch import Batch
-from underdog.train.logprobs import target_logprobs
+from underdog.train.logprobs import cross_entropy, target_logprobs
 
 
 @dataclass(frozen=True)
@@ -27,24 +27,31 @@ class Sums:
 Objective = Callable[[Decoder, Batch], Sums]
 
 
-def weighted_logprobs(model: Decoder, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-probabilities and entropies of the M tokens that carry weight, and their indices [M] in the batch.
+def taught_hidden(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Hidden states [M, D] of the M tokens that carry weight, and their places [M] in the batch.
 
     Tokens without loss, prompts above all, never reach the output head.
     """
     taught_M = batch.weights_N.nonzero().squeeze(1)
-    hidden_ND = model(batch.ids_N, Packed(batch.spans))
+    return model(batch.ids_N, Packed(batch.spans))[taught_M], taught_M
+
+
+def policy_logprobs(model: Decoder, batch: Batch, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities [M] and entropies [M] of the tokens that carry weight, and their places [M] in the batch."""
+    hidden_MD, taught_M = taught_hidden(model, batch)
     logprobs_M, entropy_M = target_logprobs(
-        hidden_ND[taught_M], model.lm_head.weight, batch.targets_N[taught_M], temperature
+        hidden_MD, model.lm_head.weight, batch.targets_N[taught_M], temperature
     )
     return logprobs_M, entropy_M, taught_M
 
 
 def next_token(model: Decoder, batch: Batch) -> Sums:
     """Cross-entropy of the next token: pretraining, and SFT through its mask."""
-    logprobs_M, entropy_M, taught_M = weighted_logprobs(model, batch)
-    weights_M = batch.weights_N[taught_M]
-    return Sums({"cross_entropy": -(weights_M * logprobs_M).sum()}, {"entropy": (weights_M * entropy_M).sum()})
+    hidden_MD, taught_M = taught_hidden(model, batch)
+    loss = cross_entropy(
+        hidden_MD, model.lm_head.weight, batch.targets_N[taught_M], batch.weights_N[taught_M]
+    )
+    return Sums({"cross_entropy": loss}, {})
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Grpo:
     temperature: float = 1.0
 
     def __call__(self, model: Decoder, batch: Batch) -> Sums:
-        logprobs_M, entropy_M, taught_M = weighted_logprobs(model, batch, self.temperature)
+        logprobs_M, entropy_M, taught_M = policy_logprobs(model, batch, self.temperature)
         advantage_M = batch.extra["advantage"][taught_M]
         ratio_M = (logprobs_M - batch.extra["sampled"][taught_M]).exp()
         clipped_M = ratio_M.clamp(1 - self.low, 1 + self.high)

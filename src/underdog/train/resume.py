@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from underdog.artifacts.files import commit_folder, read_json, write_json
 from underdog.artifacts.store import Draft
@@ -48,8 +49,10 @@ class Resumable:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         for name, model in self._models.items():
-            save_file({key: value.contiguous() for key, value in _weights(model)}, draft / f"{name}.safetensors")
-        moments, counts = _optimizer_state(self._trainer.optimizer)
+            save_file(
+                {key: value.contiguous() for key, value in _weights(model)}, draft / f"{name}.safetensors"
+            )
+        moments, counts = _optimizer_state(self._trainer.optimizers)
         save_file(moments, draft / "optimizer.safetensors")
         record = {"step": step, "counts": counts, "memory": self.memory, "seconds": self._out.seconds}
         write_json(draft / "state.json", {**record, "metrics": self._out.metrics})
@@ -69,7 +72,9 @@ class Resumable:
             with torch.no_grad():
                 for key, value in _weights(model):
                     value.copy_(weights[key])
-        _restore_optimizer(self._trainer.optimizer, load_file(folder / "optimizer.safetensors"), record["counts"])
+        _restore_optimizer(
+            self._trainer.optimizers, load_file(folder / "optimizer.safetensors"), record["counts"]
+        )
         self.memory.update(record["memory"])
         self._out.metrics.update(record["metrics"])
         self._out.earlier = record["seconds"]
@@ -80,15 +85,15 @@ class Resumable:
         return sorted(self._out.state.glob("step-*"))
 
 
-def _weights(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
+def _weights(model: nn.Module) -> list[tuple[str, Tensor]]:
     """Parameters by name; tied ones once."""
     return list(model.named_parameters())
 
 
-def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """AdamW's moments and step counts, by the parameter's place in the optimizer."""
+def _optimizer_state(optimizers: list[Optimizer]) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The optimizers' moments and step counts, by the parameter's place among all they hold."""
     moments, counts = {}, {}
-    for index, weight in enumerate(_optimized(optimizer)):
+    for index, (optimizer, weight) in enumerate(_optimized(optimizers)):
         for name, value in optimizer.state.get(weight, {}).items():
             if name == "step":
                 counts[str(index)] = float(value)
@@ -98,14 +103,19 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.
 
 
 def _restore_optimizer(
-    optimizer: torch.optim.Optimizer, moments: dict[str, torch.Tensor], counts: dict[str, float]
+    optimizers: list[Optimizer], moments: dict[str, Tensor], counts: dict[str, float]
 ) -> None:
-    weights = _optimized(optimizer)
-    for index, count in counts.items():
+    for index, (optimizer, weight) in enumerate(_optimized(optimizers)):
         prefix = f"{index}."
         state = {key.removeprefix(prefix): value for key, value in moments.items() if key.startswith(prefix)}
-        optimizer.state[weights[int(index)]] = {"step": torch.tensor(count), **state}
+        if str(index) in counts:
+            state["step"] = torch.tensor(counts[str(index)])
+        if state:
+            optimizer.state[weight] = state
 
 
-def _optimized(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    return [weight for group in optimizer.param_groups for weight in group["params"]]
+def _optimized(optimizers: list[Optimizer]) -> Iterator[tuple[Optimizer, Tensor]]:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                yield optimizer, weight

@@ -71,7 +71,9 @@ class Sampler:
         for attempt in range(rounds):
             share = max(len(kept) / len(seen), 0.25) if seen else 1.0
             problems = pool.take(math.ceil((self.settings.prompts - len(kept)) / share))
-            fresh = self._answer(problems, self.settings.temperature, self.settings.rollouts, "step", step, attempt)
+            fresh = self._answer(
+                problems, self.settings.temperature, self.settings.rollouts, "step", step, attempt
+            )
             seen += fresh
             if not self.settings.dynamic_sampling:
                 return fresh, fresh
@@ -85,7 +87,9 @@ class Sampler:
         rollouts = self._answer(problems, 1.0, samples, "score")
         return sum(sum(rollout.rewards) for rollout in rollouts) / (len(rollouts) * samples)
 
-    def _answer(self, problems: Sequence[Problem], temperature: float, n: int, *purpose: str | int) -> list[Rollout]:
+    def _answer(
+        self, problems: Sequence[Problem], temperature: float, n: int, *purpose: str | int
+    ) -> list[Rollout]:
         sampling = Sampling(
             temperature, max_new_tokens=self.settings.max_new_tokens, seed=derive(self.seed, *purpose)
         )

@@ -9,16 +9,17 @@ from underdog.model.decoder import Decoder
 from underdog.recipe.schema import Optimizer
 from underdog.train.batch import Batch
 from underdog.train.objectives import Objective
+from underdog.train.optimizers import build_optimizers
 
 
 class Trainer:
-    """A model, its optimizer and what it is trained for."""
+    """A model, its optimizers and what it is trained for."""
 
     def __init__(self, model: Decoder, settings: Optimizer, objective: Objective):
         self.model = model
         self.objective = objective
         self._settings = settings
-        self.optimizer = adamw(model, settings)
+        self.optimizers = build_optimizers(model, settings)
 
     def update(self, parts: Iterable[Batch], lr: float) -> dict[str, float]:
         """One step over all parts; every component is divided by the step's number of weighted tokens.
@@ -28,7 +29,7 @@ class Trainer:
         parts = list(parts)
         count = float(sum(part.weights_N.sum() for part in parts))
         figures: dict[str, float] = {}
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         for part in parts:
             sums = self.objective(self.model, part)
             loss = sum(sums.loss.values()) / count
@@ -41,21 +42,12 @@ class Trainer:
                 f"The gradient is not finite (loss {figures['loss']}): training has diverged.",
                 hint="Lower the learning rate. The state before this step is kept.",
             )
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.step()
         return {**figures, "gradient_norm": float(norm), "lr": lr}
 
     def clear_optimizer(self) -> None:
-        """Forgets the optimizer's moments (ProRL's reset)."""
-        self.optimizer = adamw(self.model, self._settings)
-
-
-def adamw(model: Decoder, settings: Optimizer) -> torch.optim.AdamW:
-    """AdamW whose weight decay spares vectors (norms)."""
-    weights = list(model.parameters())
-    groups = [
-        {"params": [w for w in weights if w.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [w for w in weights if w.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(settings.beta1, settings.beta2), eps=1e-8, fused=True)
+        """Forgets the optimizers' moments (ProRL's reset)."""
+        self.optimizers = build_optimizers(self.model, self._settings)

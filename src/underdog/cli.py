@@ -1,0 +1,195 @@
+"""The command line: verbs, nothing else."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from underdog.errors import UserError
+
+app = typer.Typer(
+    name="underdog",
+    help="Makes small language models that beat big ones, and puts them to work.\n\n"
+    "Start with:  underdog run recipes/demo.toml",
+    no_args_is_help=True,
+    add_completion=False,
+    suggest_commands=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+runs_app = typer.Typer(help="Look at what has been made.", no_args_is_help=True, suggest_commands=True)
+app.add_typer(runs_app, name="runs")
+
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/demo.toml", show_default=False)]
+Root = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs and their artifacts.")]
+Set = Annotated[
+    list[str], typer.Option("--set", help="Override a setting: --set sft.steps=200 (repeatable).")
+]
+Scale = Annotated[
+    float, typer.Option(help="Shrink (or grow) tokens, model, context and batch together.", min=1e-12)
+]
+ModelPath = Annotated[
+    Path, typer.Argument(help="A run (runs/demo-…) or a checkpoint folder.", show_default=False)
+]
+
+
+@app.command()
+def run(
+    recipe: RecipeFile,
+    set_: Set = [],  # noqa: B006  (typer reads the default, nobody changes it)
+    scale: Scale = 1.0,
+    text: Annotated[
+        list[str], typer.Option(help="Your own text instead: folder, glob or file (repeatable).")
+    ] = [],  # noqa: B006
+    problems: Annotated[list[str], typer.Option(help="Your own problems, JSON lines (repeatable).")] = [],  # noqa: B006
+    until: Annotated[str, typer.Option(help="Stop after this stage.")] = "export",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print every setting and its origin, make nothing.")
+    ] = False,
+    runs: Root = Path("runs"),
+) -> None:
+    """Run a recipe: from raw text to an evaluated, exported model.
+
+    Stages whose result is there already are skipped; a run that was stopped, or killed, goes on where it was.
+    """
+    from underdog.recipe.load import load_recipe
+    from underdog.report import terminal
+
+    resolved = load_recipe(recipe, [*set_, *_sources(text, problems)], scale)
+    terminal.warn(resolved.warnings)
+    if dry_run:
+        terminal.show_settings(resolved)
+        return
+    from underdog.report.live import LiveReporter
+    from underdog.report.outcome import finish
+    from underdog.stages.pipeline import check_stage, run_recipe
+
+    check_stage(resolved.recipe, until)
+    with LiveReporter(resolved.recipe) as reporter:
+        done = run_recipe(resolved.recipe, runs, reporter, until)
+    finish(done)
+
+
+@app.command()
+def ablate(
+    recipe: RecipeFile,
+    switch: Annotated[str, typer.Option(help='A switch by name, or "section.key=value" as its off state.')],
+    seeds: Annotated[int, typer.Option(help="Seeds to run with and without.", min=1)] = 3,
+    set_: Set = [],  # noqa: B006
+    scale: Scale = 1.0,
+    runs: Root = Path("runs"),
+) -> None:
+    """Measure what one trick is worth: runs with it and without it, and the paired difference with its interval."""
+    from underdog.recipe.load import load_recipe
+    from underdog.report.ablation import show_ablation
+    from underdog.report.live import LiveReporter
+    from underdog.stages.ablate import ablate as measure
+    from underdog.stages.ablate import find_switch
+
+    resolved = load_recipe(recipe, set_, scale)
+    chosen = find_switch(switch)
+    with LiveReporter(resolved.recipe) as reporter:
+        result = measure(resolved, chosen, seeds, runs, reporter)
+    show_ablation(result)
+
+
+@app.command()
+def chat(
+    model: ModelPath,
+    prompt: Annotated[
+        str | None, typer.Argument(help="Ask this one question and end.", show_default=False)
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="0 = always the likeliest token.", min=0)] = 0.6,
+    max_tokens: Annotated[int, typer.Option(help="Longest answer, reasoning included.", min=1)] = 256,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal answers.")] = 0,
+) -> None:
+    """Talk to a model in the terminal."""
+    from underdog.generate.sampling import Sampling
+    from underdog.generate.session import open_model
+    from underdog.serve.terminal import chat as talk
+    from underdog.serve.terminal import chat_once
+
+    served = open_model(model)
+    sampling = Sampling(temperature=temperature, max_new_tokens=max_tokens, seed=seed)
+    if prompt is None:
+        talk(served, sampling)
+    else:
+        chat_once(served, prompt, sampling)
+
+
+@app.command()
+def serve(
+    model: ModelPath,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+) -> None:
+    """Serve a model: the OpenAI chat API, and a chat page in the browser."""
+    from underdog.generate.session import open_model
+    from underdog.serve.server import serve as start
+
+    start(open_model(model), host, port)
+
+
+@runs_app.command("list")
+def list_runs(runs: Root = Path("runs")) -> None:
+    """All runs, newest first."""
+    from underdog.report.terminal import show_runs
+
+    show_runs(runs)
+
+
+@runs_app.command("show")
+def show_run(
+    run: Annotated[Path, typer.Argument(help="A run, e.g. runs/demo-3f9a.", show_default=False)],
+) -> None:
+    """A run's stages, their results and what each was made from."""
+    from underdog.report.terminal import show_lineage
+    from underdog.stages.pipeline import open_run
+
+    show_lineage(open_run(run))
+
+
+@app.command()
+def card(
+    run: Annotated[Path, typer.Argument(help="A run, e.g. runs/demo-3f9a.", show_default=False)],
+) -> None:
+    """Write the run's card anew: one self-contained HTML page."""
+    from underdog.report.outcome import card_of
+    from underdog.stages.pipeline import open_run
+
+    print(card_of(open_run(run)))
+
+
+def _sources(text: list[str], problems: list[str]) -> list[str]:
+    """--text and --problems as the overrides that they stand for."""
+    overrides = []
+    if text:
+        overrides.append(f"curate.sources={_toml(text)}")
+    if problems:
+        overrides += [f"problems.files={_toml(problems)}", "problems.tasks=[]"]
+    return overrides
+
+
+def _toml(values: list[str]) -> str:
+    import json
+
+    return json.dumps(values)
+
+
+def main() -> None:
+    """Runs the command line. A mistake of the user's ends in one or two lines and exit code 2."""
+    try:
+        app()
+    except UserError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        if problem.hint:
+            print(f"       {problem.hint}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""From the ids that a model draws to the text that a person reads, one id at a time."""
+
+import codecs
+from collections.abc import Sequence
+
+from underdog.tokens.tokenizer import END_THINK, THINK, Tokenizer
+
+
+class Reading:
+    """Reads one answer as it is drawn and parts reasoning from content.
+
+    Nothing is given out that a later id could still change: part of a character, of a mark or of a stop
+    string waits until it is whole or cannot become whole any more. The marks themselves never come out.
+
+    Reasoning is what stands between `<think>` and `</think>`, untouched. Content is the rest, without white
+    space at its ends (as `chat.split_reasoning` gives it), up to the first stop string. Where a model opens or
+    closes its reasoning more than once, the parts are set apart by an empty line.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()):
+        self.thinking = False  # inside an open `<think>`
+        self.reasoned = False  # some reasoning came out
+        self.answered = False  # some content came out
+        self.stopped = False  # a stop string came up: the rest does not matter
+        self._bytes = _TokenBytes(tokenizer)
+        self._characters = codecs.getincrementaldecoder("utf-8")("replace")
+        self._marks = Scanner((THINK, END_THINK))
+        self._stops = Scanner(stop)
+        self._begun = False  # content other than white space has come in
+        self._blank = ""  # white space that waits: it may be the end of the content
+
+    def add(self, token: int) -> tuple[str, str]:
+        """(reasoning, content) that the id completes; either or both may be empty."""
+        return self._read(self._characters.decode(self._bytes[token]), last=False)
+
+    def end(self) -> tuple[str, str]:
+        """What still waited, when no more ids come."""
+        return self._read(self._characters.decode(b"", final=True), last=True)
+
+    def _read(self, text: str, last: bool) -> tuple[str, str]:
+        reasoning = content = ""
+        for part, mark in self._marks.feed(text, last):
+            if self.thinking:
+                reasoning += part
+                self.reasoned |= bool(part)
+            else:
+                content += self._content(part)
+            if mark:
+                self.thinking = mark == THINK
+                reasoning += "\n\n" if self.thinking and self.reasoned else ""
+                content += self._content("\n\n") if not self.thinking else ""
+        content += self._content("", last=True) if last else ""
+        self.answered |= bool(content)
+        return reasoning, content
+
+    def _content(self, text: str, last: bool = False) -> str:
+        """Trims and looks for stop strings. Leading white space goes first: it must not stop the answer."""
+        if self.stopped:
+            return ""
+        text = text if self._begun else text.lstrip()
+        self._begun |= bool(text)
+        shown = ""
+        for part, found in self._stops.feed(text, last):
+            shown += part
+            if found:
+                self.stopped = True
+                break
+        shown = self._blank + shown
+        kept = shown.rstrip()
+        self._blank = shown[len(kept) :]
+        return kept
+
+
+class Scanner:
+    """Finds strings in a text that comes in pieces. How the text is cut never matters."""
+
+    def __init__(self, wanted: Sequence[str]):
+        self._wanted = tuple(wanted)
+        self._waiting = ""
+
+    def feed(self, text: str, last: bool = False) -> list[tuple[str, str | None]]:
+        """Parts of the text, each with the wanted string that ended it (None: not ended by one).
+
+        Of overlapping finds the one that is complete first counts. `last` gives out what still waits.
+        """
+        self._waiting += text
+        parts: list[tuple[str, str | None]] = []
+        while (found := self._first()) is not None:
+            at, wanted = found
+            parts.append((self._waiting[:at], wanted))
+            self._waiting = self._waiting[at + len(wanted) :]
+        cut = len(self._waiting) if last else self._safe()
+        parts.append((self._waiting[:cut], None))
+        self._waiting = self._waiting[cut:]
+        return parts
+
+    def _first(self) -> tuple[int, str] | None:
+        """Where a wanted string starts, and which: the one that ends first, and of these the longest."""
+        finds = [(self._waiting.find(wanted), wanted) for wanted in self._wanted]
+        ends = [(at + len(wanted), at, wanted) for at, wanted in finds if at >= 0]
+        return min(ends)[1:] if ends else None
+
+    def _safe(self) -> int:
+        """Length of the beginning that cannot be part of a wanted string any more."""
+        for start in range(len(self._waiting)):
+            rest = self._waiting[start:]
+            if any(wanted.startswith(rest) for wanted in self._wanted):
+                return start
+        return len(self._waiting)
+
+
+class _TokenBytes:
+    """The bytes of a token of a byte-level vocabulary; none for control tokens."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._core = tokenizer.core
+        self._added = tokenizer.core.get_added_tokens_decoder()
+
+    def __getitem__(self, token: int) -> bytes:
+        if added := self._added.get(token):
+            return b"" if added.special else added.content.encode()
+        # A model's vocabulary may be padded beyond the tokenizer's.
+        return bytes(_BYTE_OF[character] for character in self._core.id_to_token(token) or "")
+
+
+def _byte_level_alphabet() -> dict[str, int]:
+    """GPT-2's spelling of bytes: printable Latin-1 stands for itself, the rest is moved to U+0100 on."""
+    printable = {byte for first, last in ("!~", "¡¬", "®ÿ") for byte in range(ord(first), ord(last) + 1)}
+    moved = (byte for byte in range(256) if byte not in printable)
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(moved)}
+
+
+_BYTE_OF = _byte_level_alphabet()

@@ -1,0 +1,56 @@
+"""Small operations whose automatic derivatives cost more passes over memory than they need.
+
+Each is checked against the plain form in tests/model/test_kernels.py.
+"""
+
+import torch
+from torch import Tensor
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        scale = (
+            torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        )
+        ctx.save_for_backward(x, weight, scale)
+        return (x * scale).mul_(weight)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        x, weight, scale = ctx.saved_tensors
+        normed = x * scale
+        grad_weight = (grad * normed).flatten(0, -2).sum(0)
+        grad = grad * weight
+        along = (grad * normed).sum(-1, keepdim=True).div_(x.shape[-1])
+        return torch.addcmul(grad, normed, along, value=-1).mul_(scale), grad_weight, None
+
+
+class _Rotate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x, cos, sin, 1.0)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        cos, sin = ctx.saved_tensors
+        return _turned(grad, cos, sin, -1.0), None, None  # the transpose of a rotation turns back
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, sign: float) -> Tensor:
+    half = x.shape[-1] // 2
+    out = x * torch.cat([cos, cos], dim=-1)
+    out[..., :half].addcmul_(x[..., half:], sin, value=-sign)
+    out[..., half:].addcmul_(x[..., :half], sin, value=sign)
+    return out
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x / rms(x) * weight over the last dimension."""
+    return _RMSNorm.apply(x, weight, eps)
+
+
+def rotate(x_NHE: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary positions in the half-split layout (GPT-NeoX, Llama in transformers); cos and sin are [N, 1, E/2]."""
+    return _Rotate.apply(x_NHE, *rotary)

@@ -1,0 +1,45 @@
+"""The outcome of an ablation as a table and a sentence."""
+
+from rich.console import Console
+from rich.table import Table
+
+from underdog.stages.ablate import Ablation, Difference
+
+
+def show_ablation(result: Ablation) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "off", "on", "difference (95 %)"):
+        table.add_column(column, justify="left" if not column else "right")
+    for one in result.differences:
+        table.add_row(one.name, _level(one, one.off), _level(one, one.on), _difference(one))
+    console = Console()
+    console.print()
+    console.print(table)
+    console.print(f"{result.switch.name}: {result.switch.help}.", highlight=False)
+    for one in result.differences:
+        console.print(f"{one.name}: {verdict(one)}", highlight=False)
+    for folder in result.runs:
+        console.print(f"  {folder}", highlight=False, style="dim", soft_wrap=True)
+
+
+def verdict(one: Difference) -> str:
+    """What the interval allows to say."""
+    if one.interval is None:
+        return "one seed tells nothing about chance; use --seeds 3 or more."
+    low, high = one.interval
+    if low <= 0 <= high:
+        return f"no difference shown with {len(one.on)} seeds: the interval holds 0."
+    return f"{'higher' if one.mean > 0 else 'lower'} with the switch on; {len(one.on)} seeds."
+
+
+def _level(one: Difference, values: list[float]) -> str:
+    level = sum(values) / len(values)
+    return f"{level:.1%}" if one.percent else f"{level:.3f}"
+
+
+def _difference(one: Difference) -> str:
+    def shown(value: float) -> str:
+        return f"{100 * value:+.1f}" if one.percent else f"{value:+.3f}"
+
+    bounds = f" [{shown(one.interval[0])}, {shown(one.interval[1])}]" if one.interval else ""
+    return shown(one.mean) + bounds

@@ -1,0 +1,37 @@
+"""The end of a run: the table, the card, and what to do next."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from underdog.report.card import write_card
+from underdog.report.table import summary_rows
+from underdog.stages.pipeline import Run
+
+
+def finish(run: Run) -> None:
+    """Prints the table of stages, writes the card, and names the lines that start a chat and a server."""
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for column, align in (
+        ("stage", "left"),
+        ("time", "right"),
+        ("pass@1 sampled", "right"),
+        ("greedy", "right"),
+        ("held-out loss", "right"),
+    ):
+        table.add_column(column, justify=align)
+    for row in summary_rows(run.artifacts):
+        table.add_row(*row.cells())
+    console.print()
+    console.print(table)
+    console.print(f"\nrun card   {card_of(run)}", highlight=False, soft_wrap=True)
+    if "export" in run.artifacts:
+        console.print(f"chat       underdog chat {run.folder}", highlight=False, soft_wrap=True)
+        console.print(f"serve      underdog serve {run.folder}", highlight=False, soft_wrap=True)
+
+
+def card_of(run: Run) -> Path:
+    """Writes card.html into the run's folder."""
+    return write_card(run, run.folder / "card.html")

@@ -1,0 +1,176 @@
+"""Pretraining over tokens: what the model read (from the recipe), and what that did to the loss (from the log)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from underdog.recipe.schema import Recipe
+from underdog.report.series import pick, smooth, thin
+from underdog.report.svg import COLOURS, NORMAL, SMALL, axes, draw
+from underdog.report.words import figure as number
+from underdog.report.words import percent, short
+from underdog.text.tiers import TIERS
+from underdog.tokens.phases import Schedule
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDTH, _HEIGHT = 460, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 22, 26
+_INNER = _WIDTH - _LEFT - _RIGHT
+_ORDER = ("demonstrations", *TIERS)  # bottom upward: best text first, as everywhere on the card
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A phase laid out over tokens."""
+
+    name: str
+    start: int  # tokens
+    end: int
+    mix: Mapping[str, float]
+
+
+def stretches(recipe: Recipe, schedule: Schedule) -> list[Stretch]:
+    """The recipe's phases, where the schedule puts them."""
+    ends = [index + 1 for index in range(schedule.steps) if schedule.at(index).ends_phase]
+    starts = [0, *ends[:-1]]
+    return [
+        Stretch(phase.name, start * schedule.batch_tokens, end * schedule.batch_tokens, phase.mix)
+        for phase, start, end in zip(recipe.pretrain.phase, starts, ends, strict=True)
+    ]
+
+
+def plan(recipe: Recipe) -> tuple[Markup, list[Stretch]]:
+    """Mixture and learning rate over tokens, and the phases."""
+    schedule = Schedule(recipe.pretrain, recipe.model.context, recipe.model.rope_base)
+    phases = stretches(recipe, schedule)
+    steps = range(0, schedule.steps, max(1, schedule.steps // 400))
+    tokens = [schedule.at(index).tokens for index in steps]
+    rates = [schedule.at(index).lr for index in steps]
+
+    def paint(figure):
+        mixture = axes(figure, _LEFT, _TOP, _RIGHT, 110)
+        _paint_mixture(mixture, phases)
+        mixture.set(yticks=[0, 0.5, 1], yticklabels=["0", "50", f"100{chr(0xA0)}%"], xticklabels=[])
+        _name_phases(mixture, phases)
+        rate = axes(figure, _LEFT, _HEIGHT - 84, _RIGHT, _BOTTOM)
+        rate.plot(tokens, rates, color=COLOURS["ink"])
+        peak = max(rates) or 1.0
+        rate.set(xlim=(0, schedule.tokens), ylim=(0, 1.1 * peak), yticks=[0, peak], yticklabels=["0", number(peak)])
+        rate.text(0, 1.18 * peak, "learning rate", size=SMALL, color=COLOURS["muted"], va="bottom")
+        _token_axis(rate, schedule.tokens)
+        _boundaries([rate], phases)
+
+    names = ", ".join(phase.name for phase in phases)
+    return draw("plan", _WIDTH, _HEIGHT, f"Mixture and learning rate over the phases {names}", paint), phases
+
+
+def loss(log: Sequence[Mapping[str, Any]], phases: Sequence[Stretch], total: float) -> Markup | None:
+    """Training loss and the held-out loss after each phase; None without a log."""
+    x, y = thin(pick(log, "tokens", "loss"))
+    held = pick(log, "tokens", "held_out")
+    if len(x) < 2:
+        return None
+    settled = y[len(y) // 25 :]
+    values = [*settled, *held[1]]
+    low, high = min(values), max(values)
+    room = 0.08 * (high - low) or 0.1
+
+    def paint(figure):
+        plot = axes(figure, _LEFT, _TOP, _RIGHT, _BOTTOM)
+        plot.set(xlim=(0, total), ylim=(low - 1.6 * room, high + room))
+        plot.locator_params(axis="y", nbins=5)
+        plot.plot(x, y, color=COLOURS["pretrain"], linewidth=1, alpha=0.35)
+        trend = smooth(y)
+        plot.plot(x, trend, color=COLOURS["pretrain"])
+        plot.plot(*held, "o", color=COLOURS["ink"], markersize=6, markeredgecolor=COLOURS["paper"], clip_on=False)
+        for tokens, value in zip(*held, strict=True):
+            _beside(plot, tokens, value, f"{value:.2f}", total)
+        _direct(plot, x, trend, "training loss")
+        _token_axis(plot, total)
+        _boundaries([plot], phases)
+        _name_phases(plot, phases)
+
+    last = f", held-out loss at the end {held[1][-1]:.2f}" if len(held[1]) else ""
+    return draw("loss", _WIDTH, _HEIGHT, f"Training loss over tokens{last}", paint)
+
+
+def _paint_mixture(plot: "Axes", phases: Sequence[Stretch]) -> None:
+    from matplotlib.patches import Rectangle
+
+    total = phases[-1].end
+    plot.set(xlim=(0, total), ylim=(0, 1))
+    plot.grid(False)
+    for phase in phases:
+        base = 0.0
+        named = [name for name in _ORDER if name in phase.mix]
+        for source in [*named, *sorted(set(phase.mix) - set(named))]:
+            share = phase.mix[source]
+            tone = source if source in _ORDER else "other"
+            cell = Rectangle((phase.start, base), phase.end - phase.start, share)
+            cell.set(facecolor=COLOURS[tone], edgecolor=COLOURS["paper"], linewidth=1)
+            plot.add_patch(cell)
+            width = (phase.end - phase.start) / total * _INNER
+            texts = (f"{source} {percent(share, 0)}", percent(share, 0))
+            fitting = [text for text in texts if width > 6.6 * len(text) + 6 and share > 0.09]
+            if fitting:
+                middle = (phase.start + phase.end) / 2, base + share / 2
+                plot.text(
+                    *middle, fitting[0], color=COLOURS[f"on-{tone}"], size=SMALL, ha="center", va="center_baseline"
+                )
+            base += share
+
+
+def _name_phases(plot: "Axes", phases: Sequence[Stretch]) -> None:
+    """Above the plot, where there is room for the name."""
+    total = phases[-1].end if phases else 1
+    for phase in phases:
+        if (phase.end - phase.start) / total * _INNER > 6.4 * len(phase.name):
+            middle = (phase.start + phase.end) / 2
+            place = plot.get_xaxis_transform()
+            plot.text(middle, 1.03, phase.name, transform=place, size=SMALL, ha="center", color=COLOURS["muted"])
+
+
+def _boundaries(plots: Sequence["Axes"], phases: Sequence[Stretch]) -> None:
+    for plot in plots:
+        for phase in phases[:-1]:
+            plot.axvline(phase.end, color=COLOURS["muted"], linewidth=0.8, linestyle=(0, (1, 3)))
+
+
+def _token_axis(plot: "Axes", total: float) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = [tick for tick in MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(0, total) if 0 <= tick <= total]
+    labels = [short(tick) for tick in ticks]
+    near_end = total - ticks[-1] < 0.12 * total
+    plot.set_xticks(ticks, labels)
+    for text, tick in zip(plot.get_xticklabels(), ticks, strict=True):
+        text.set_horizontalalignment("left" if tick == 0 else "right" if tick == total else "center")
+    if near_end:
+        labels[-1] += " tokens"
+        plot.set_xticks(ticks, labels)
+        plot.get_xticklabels()[-1].set_horizontalalignment("right" if total - ticks[-1] < 0.05 * total else "center")
+    else:
+        plot.text(total, 0, "tokens", transform=plot.get_xaxis_transform(), ha="right", va="top")
+
+
+def _beside(plot: "Axes", x: float, y: float, text: str, total: float) -> None:
+    """A label up and to the left of a point, so that it stays inside and off the falling curve."""
+    plot.annotate(
+        text,
+        (x, y),
+        (-6 if x > 0.1 * total else 8, 7),
+        textcoords="offset pixels",
+        size=NORMAL,
+        ha="right" if x > 0.1 * total else "left",
+        fontweight="bold",
+    )
+
+
+def _direct(plot: "Axes", x, y, text: str) -> None:
+    """The line's name in its own colour, above its first third."""
+    at = len(x) // 5
+    plot.annotate(text, (x[at], y[at]), (8, 8), textcoords="offset pixels", color=COLOURS["pretrain"])

@@ -1,0 +1,81 @@
+"""Reinforcement over steps, one figure a panel."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from underdog.report.series import Points, pick, smooth, thin
+from underdog.report.svg import COLOURS, SMALL, axes, draw
+from underdog.report.words import figure as number
+from underdog.report.words import percent
+
+_WIDTH, _HEIGHT = 310, 132
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure of the log."""
+
+    title: str
+    field: str
+    note: str
+    form: Callable[[float], str]
+    sparse: bool = False  # measured now and then: drawn as dots on a line
+
+
+PANELS = (
+    Panel("Reward", "reward", "mean over all answers sampled in a step", percent),
+    Panel("Validation pass@1", "validation", "the same problems at every look", percent, sparse=True),
+    Panel("Entropy", "entropy", "nats a token; zero would mean that nothing is left to explore", number),
+    Panel("KL to the reference", "kl_to_reference", "nats a token; falls back to zero at a reset", number),
+    Panel("Answer length", "length", "tokens", number),
+    Panel("Groups kept", "kept", "share whose answers differ in reward, the only ones that teach", percent),
+)
+
+
+def panels(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each panel that the log has figures for: title, note, first and last value, plot."""
+    resets = [record["step"] for record in log if "reset" in record]
+    steps = max((record["step"] for record in log if "step" in record), default=0) + 1
+    found = []
+    for panel in PANELS:
+        points = thin(pick(log, "step", panel.field))
+        if len(points[0]) < 2:
+            continue
+        trend = points[1] if panel.sparse else smooth(points[1], 0.1)
+        found.append(
+            {
+                "title": panel.title,
+                "note": panel.note,
+                "first": panel.form(trend[0]),
+                "last": panel.form(trend[-1]),
+                "svg": _draw(panel, points, trend, resets, steps),
+            }
+        )
+    return found
+
+
+def _draw(panel: Panel, points: Points, trend, resets: Sequence[int], steps: int) -> Markup:
+    x, y = points
+
+    def paint(figure):
+        plot = axes(figure, 40, 14, 10, 22)
+        low, high = min(y), max(y)
+        room = 0.1 * (high - low) or 0.1 * abs(high) or 0.1
+        plot.set(xlim=(0, steps), ylim=(max(low - room, 0) if low >= 0 else low - room, high + room))
+        plot.locator_params(axis="y", nbins=3)
+        plot.locator_params(axis="x", nbins=4, integer=True)
+        plot.yaxis.set_major_formatter(lambda value, _: percent(value, 0) if panel.form is percent else number(value))
+        for step in resets:
+            plot.axvline(step, color=COLOURS["muted"], linewidth=1, linestyle=(0, (1, 2)))
+            place = plot.get_xaxis_transform()
+            plot.text(step, 1.02, "reset", transform=place, size=SMALL, color=COLOURS["muted"], ha="center")
+        if panel.sparse:
+            plot.plot(x, y, "o", color=COLOURS["reinforce"], markersize=4.5, clip_on=False)
+        else:
+            plot.plot(x, y, color=COLOURS["reinforce"], linewidth=1, alpha=0.3)
+        plot.plot(x, trend, color=COLOURS["reinforce"], clip_on=False)
+
+    return draw(f"reinforce-{panel.field}", _WIDTH, _HEIGHT, f"{panel.title} over steps", paint)

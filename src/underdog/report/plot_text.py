@@ -1,0 +1,48 @@
+"""What the corpus looks like by one signal."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from underdog.report.svg import COLOURS, axes, draw
+
+_WIDTH, _HEIGHT = 200, 46
+_NARROWEST = 1 / 40  # of the range shown: the width of a bar for documents that all have the same value
+
+
+def signal_histogram(name: str, deciles: Sequence[float]) -> Markup:
+    """The values of a signal over the corpus: every bar holds a tenth of the documents, so that narrow bars are
+    high ones. Where several tenths share one value they make one bar. The outermost tenths may run off the edge.
+
+    `deciles` are the values at 0, 10, …, 100 % of the documents.
+    """
+    low, high, bars = _bars(np.asarray(deciles, np.float64))
+
+    def paint(figure):
+        plot = axes(figure, 0, 3, 0, 1)
+        plot.set(xlim=(low, high), ylim=(0, max(height for *_, height in bars)), yticks=[], xticks=[])
+        for left, right, height in bars:
+            plot.fill_between([left, right], height, color=COLOURS["text"], linewidth=0)
+
+    return draw(f"signal-{name}", _WIDTH, _HEIGHT, f"Distribution of {name} over the documents", paint)
+
+
+def _bars(edges: NDArray[np.float64]) -> tuple[float, float, list[tuple[float, float, float]]]:
+    """The range shown and (left, right, height) of each bar; areas are shares of the documents."""
+    middle = edges[-2] - edges[1] or edges[-1] - edges[0] or 1.0
+    low, high = max(edges[0], edges[1] - middle / 3), min(edges[-1], edges[-2] + middle / 3)
+    least = (high - low or 1.0) * _NARROWEST
+    low, high = low - least, high + least
+    share = 1 / (len(edges) - 1)
+    bars: list[tuple[float, float, float]] = []
+    tied: dict[float, float] = {}
+    for left, right in pairwise(edges):
+        if right - left < least:
+            tied[float(right)] = tied.get(float(right), 0.0) + share
+        else:
+            bars.append((float(left), float(right), share / (right - left)))
+    bars += [(value - least, value, mass / least) for value, mass in tied.items()]
+    return low, high, bars

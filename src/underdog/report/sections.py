@@ -1,0 +1,155 @@
+"""The sections of the card, in the order of the story: artifacts in, plain values and plots for the template out.
+
+A section whose artifacts are missing is None, and the card goes on without it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from underdog.artifacts.store import Artifact
+from underdog.recipe.schema import Recipe
+from underdog.report import plot_pretrain
+from underdog.report.plot_accuracy import accuracy_dots
+from underdog.report.plot_reinforce import panels
+from underdog.report.plot_text import signal_histogram
+from underdog.report.table import LOOKS, Artifacts, Row, difference, held_out_loss, label, summary_rows
+from underdog.text.tiers import TIERS
+
+Section = dict[str, Any] | None
+_PLACES = (*TIERS, "dropped")
+_LADDER = ("pretrain", "sft", "control", "reinforce")  # the control stands between what it is compared with
+
+
+def text(curated: Artifact | None) -> Section:
+    """Funnel, tiers, sources, signals, examples."""
+    if curated is None:
+        return None
+    metrics = curated.metrics
+    tiers = metrics.get("tiers", {})
+    return {
+        "funnel": metrics.get("funnel", []),
+        "tiers": {place: tiers[place] for place in _PLACES if place in tiers},
+        "kept": sum(tiers[tier]["documents"] for tier in TIERS if tier in tiers),
+        "sources": {name: _shares(counts) for name, counts in metrics.get("sources", {}).items()},
+        "signals": [
+            {"name": name.replace("_", " "), **signal, "svg": signal_histogram(name, signal["deciles"])}
+            for name, signal in metrics.get("signals", {}).items()
+        ],
+        "examples": {place: metrics["examples"][place] for place in _PLACES if metrics.get("examples", {}).get(place)},
+    }
+
+
+def _shares(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """A source's characters, and the share of them in each tier."""
+    total = sum(count["characters"] for count in counts.values())
+    found = {place: counts[place]["characters"] / total for place in _PLACES if total and place in counts}
+    return {"characters": total, "shares": found}
+
+
+def pretraining(recipe: Recipe, trained: Artifact | None) -> Section:
+    """What was read, from the recipe alone, and what that did to the loss."""
+    plan, phases = plot_pretrain.plan(recipe) if recipe.pretrain.phase else (None, [])
+    if trained is None:
+        return {"plan": plan, "phases": phases} if plan else None
+    metrics = trained.metrics
+    return {
+        "plan": plan,
+        "phases": phases,
+        "loss": plot_pretrain.loss(trained.log(), phases, metrics["tokens"]),
+        "tokens": metrics["tokens"],
+        "held_out": held_out_loss(trained),
+        "speed": metrics.get("tokens_per_second"),
+    }
+
+
+def accuracy(artifacts: Artifacts) -> Section:
+    """Dots by stage, tasks by stage, and what reinforcement is worth."""
+    rows = {row.stage: row for row in summary_rows(artifacts) if row.sampled}
+    stages = [stage for stage in _LADDER if stage in rows] + [stage for stage in rows if stage not in _LADDER]
+    if not stages:
+        return None
+    looks = {stage: artifacts[LOOKS + stage] for stage in stages}
+    chance = next((look.metrics["chance"] for look in looks.values() if "chance" in look.metrics), None)
+    shown: list[Row] = [rows[stage] for stage in stages]
+    return {
+        "svg": accuracy_dots(shown, chance),
+        "problems": next(iter(looks.values())).metrics.get("problems"),
+        "samples": next(iter(looks.values())).metrics.get("samples"),
+        "best": rows.get("reinforce", shown[-1]),
+        "gains": _gains(looks),
+        "tasks": _tasks(artifacts, looks, chance),
+        "stages": [(stage, label(stage)) for stage in stages],
+    }
+
+
+def _gains(looks: Mapping[str, Artifact]) -> list[dict[str, Any]]:
+    """Reinforcement against what it started from and against the control, problem by problem."""
+    if "reinforce" not in looks:
+        return []
+    others = [stage for stage in ("sft", "control") if stage in looks]
+    gains = [{"over": label(stage), "interval": difference(looks[stage], looks["reinforce"])} for stage in others]
+    return [gain for gain in gains if gain["interval"]]
+
+
+def _tasks(artifacts: Artifacts, looks: Mapping[str, Artifact], chance: float | None) -> list[dict[str, Any]]:
+    """Sampled accuracy by task and stage; the last rows are all tasks, and the chance that any sample is right."""
+    guess = artifacts["problems"].metrics.get("chance", {}) if "problems" in artifacts else {}
+    tasks = sorted({task for look in looks.values() for task in look.metrics.get("by_task", {})})
+
+    def row(name: str, chance: float | None, values: dict[str, float | None], kind: str) -> dict[str, Any]:
+        before, after = values.get("sft"), values.get("reinforce")
+        gain = after - before if before is not None and after is not None else None
+        return {"name": name, "chance": chance, "values": values, "gain": gain, "kind": kind}
+
+    rows = [
+        row(
+            task.replace("_", " "),
+            guess.get(task),
+            {s: look.metrics.get("by_task", {}).get(task, {}).get("sampled") for s, look in looks.items()},
+            "task",
+        )
+        for task in tasks
+    ]
+    rows.append(row("all", chance, {s: look.metrics["sampled"]["mean"] for s, look in looks.items()}, "all"))
+    anyone = {stage: look.metrics.get("any_of_samples") for stage, look in looks.items()}
+    if any(value is not None for value in anyone.values()):
+        rows.append(row("any sample right", None, anyone, "any"))
+    return rows
+
+
+def reinforcement(trained: Artifact | None) -> Section:
+    """The panels, and how often the reference policy was reset."""
+    if trained is None or not (shown := panels(log := trained.log())):
+        return None
+    return {
+        "panels": shown,
+        "steps": trained.metrics.get("steps"),
+        "resets": [record for record in log if "reset" in record],
+    }
+
+
+def files(exported: Artifact | None) -> Section:
+    """What to take home: sizes, and how near each file stays to the checkpoint."""
+    if exported is None:
+        return None
+    near = exported.metrics.get("against_checkpoint", {})
+    return {name: {"bytes": size, **near.get(name, {})} for name, size in exported.metrics.get("bytes", {}).items()}
+
+
+def lineage(artifacts: Artifacts) -> list[dict[str, Any]]:
+    """Every artifact with what it was made from."""
+    names = {artifact.path.name: stage for stage, artifact in artifacts.items()}
+
+    def parents(artifact: Artifact) -> list[str]:
+        return [names.get(folder, folder) for folder in artifact.manifest["parents"].values()]
+
+    return [
+        {
+            "stage": stage,
+            "key": artifact.key,
+            "parents": parents(artifact),
+            "seconds": artifact.seconds,
+            "bytes": sum(entry["bytes"] for entry in artifact.manifest["files"].values()),
+        }
+        for stage, artifact in artifacts.items()
+    ]

@@ -1,0 +1,50 @@
+"""Errors as OpenAI's clients expect them: {"error": {"message", "type", "param", "code"}}."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """A refusal. `param` names the field at fault, `code` is for programs."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None):
+        super().__init__(message)
+        self.status = status
+        self.body = error_body(status, message, param, code)
+
+
+def error_body(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def failure(problem: Exception) -> dict[str, Any]:
+    """What a client learns of an error that is not its own; the rest goes to the log."""
+    if isinstance(problem, ApiError):
+        return problem.body
+    log.error("an answer failed", exc_info=problem)
+    return error_body(500, "The server failed; its log says why.", code="internal_error")
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Gives every error of the app the one shape, unknown addresses and bugs included."""
+
+    @app.exception_handler(ApiError)
+    async def refused(request: Request, problem: ApiError) -> JSONResponse:
+        return JSONResponse(problem.body, problem.status)
+
+    @app.exception_handler(HTTPException)
+    async def not_routed(request: Request, problem: HTTPException) -> JSONResponse:
+        where = f"{request.method} {request.url.path}"
+        message = {404: f"There is no {where} here.", 405: f"{where} is not allowed."}.get(problem.status_code)
+        return JSONResponse(error_body(problem.status_code, message or problem.detail), problem.status_code)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, problem: Exception) -> JSONResponse:
+        return JSONResponse(error_body(500, "The server failed; its log says why.", code="internal_error"), 500)

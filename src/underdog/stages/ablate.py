@@ -1,0 +1,138 @@
+"""Ablate: what a trick is worth, by runs with it and without it that differ in nothing else."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from underdog.errors import UserError, did_you_mean
+from underdog.recipe.load import Resolved, parse_override, replaced
+from underdog.stages.pipeline import Reporter, Run, run_recipe
+
+# Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond 30 the normal one is close enough.
+STUDENT = dict(enumerate((12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228), start=1))
+NORMAL = 1.96
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure of a finished run."""
+
+    name: str
+    read: Callable[[Run], float | None]
+    percent: bool = True
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A trick: what turns it on and off, and the arms' figures to compare."""
+
+    name: str
+    help: str
+    on: Mapping[str, Any]
+    off: Mapping[str, Any]
+    until: str = "export"
+
+
+SWITCHES = {
+    switch.name: switch
+    for switch in (
+        Switch(
+            "fg_wsd",
+            "FG-WSD's mixtures against the same tokens in one fixed mixture (WSD)",
+            {"pretrain.preset": "fg-wsd"},
+            {"pretrain.preset": "wsd"},
+            "evaluate-sft",
+        ),
+        Switch("reinforce", "reinforcement against the same time of more SFT", {}, {}, "evaluate-control"),
+        Switch("dynamic_sampling", "dropping groups of equal reward", {}, {"reinforce.dynamic_sampling": False}),
+        Switch("clip_higher", "the upper clip wider than the lower", {}, {"reinforce.clip": [0.2, 0.2]}),
+        Switch("kl", "the KL penalty to the reference policy", {}, {"reinforce.kl": 0.0}),
+        Switch(
+            "reset", "resets of the reference policy", {}, {"reinforce.reset.every": 0, "reinforce.reset.on_stall": False}
+        ),
+        Switch("qk_norm", "RMSNorm over queries and keys", {"model.family": "qwen3"}, {"model.family": "llama"}),
+    )
+}
+
+
+def find_switch(text: str) -> Switch:
+    """A named switch, or "section.key=value" as the off state of one made on the spot."""
+    if text in SWITCHES:
+        return SWITCHES[text]
+    if "=" in text:
+        key, value = parse_override(text)
+        return Switch(text, f"the recipe as it is (on) against {text} (off)", {}, {key: value})
+    raise UserError(f'There is no switch "{text}".', hint=did_you_mean(text, SWITCHES) + " Or: section.key=value.")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure with the switch off and on, seed by seed."""
+
+    name: str
+    percent: bool
+    off: list[float]
+    on: list[float]
+
+    @property
+    def mean(self) -> float:
+        return mean(self._paired)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the paired difference (Student's t over seeds); None for a single seed."""
+        n = len(self._paired)
+        if n < 2:
+            return None
+        half = STUDENT.get(n - 1, NORMAL) * stdev(self._paired) / math.sqrt(n)
+        return self.mean - half, self.mean + half
+
+    @property
+    def _paired(self) -> list[float]:
+        return [b - a for a, b in zip(self.off, self.on, strict=True)]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    switch: Switch
+    seeds: int
+    differences: list[Difference]
+    runs: list[Path]
+
+
+def ablate(resolved: Resolved, switch: Switch, seeds: int, root: Path, reporter: Reporter) -> Ablation:
+    """Runs both arms with the same seeds; what the arms share is made once."""
+    figures: dict[str, list[dict[str, float]]] = {"off": [], "on": []}
+    folders: list[Path] = []
+    first = resolved.recipe.seed
+    for seed in range(first, first + seeds):
+        for arm, changes in (("off", switch.off), ("on", switch.on)):
+            recipe = replaced(resolved, {**changes, "seed": seed}).recipe
+            run = run_recipe(recipe, root, reporter, switch.until)
+            figures[arm].append(_figures(run, control=switch.name == "reinforce" and arm == "off"))
+            folders.append(run.folder)
+    names = [name for name in figures["on"][0] if name in figures["off"][0]]
+    differences = [
+        Difference(name, name != HELD_OUT, *([one[name] for one in figures[arm]] for arm in ("off", "on")))
+        for name in names
+    ]
+    return Ablation(switch, seeds, differences, folders)
+
+
+HELD_OUT = "held-out loss"
+
+
+def _figures(run: Run, control: bool) -> dict[str, float]:
+    """What a finished run is judged by. The control of reinforcement is its off arm."""
+    found: dict[str, float] = {}
+    losses = run.artifacts["pretrain"].metrics["held_out_loss"]
+    if not run.recipe.reinforce.steps or "reinforce" not in run.artifacts:
+        found[HELD_OUT] = list(losses.values())[-1]
+    stage = "control" if control else "reinforce" if "evaluate-reinforce" in run.artifacts else "sft"
+    result = run.artifacts[f"evaluate-{stage}"].metrics
+    found["pass@1 sampled"] = result["sampled"]["mean"]
+    found["pass@1 greedy"] = result["greedy"]["mean"]
+    return found

@@ -1,0 +1,231 @@
+"""A whole recipe: which stage reads what, in which order, and the folder of the run."""
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from glob import glob
+from pathlib import Path
+from typing import Any, Protocol
+
+from underdog.artifacts.files import digest_json, read_json, write_json
+from underdog.artifacts.store import Artifact, Draft, Store, load
+from underdog.errors import UserError, did_you_mean
+from underdog.recipe.schema import Recipe
+from underdog.seeds import derive
+from underdog.verify.problem_files import read_problems
+
+STORE = "store"
+TRAINED = ("pretrain", "sft", "reinforce", "control")
+"""Stages that end in a checkpoint; each is followed by its evaluation."""
+
+
+class Reporter(Protocol):
+    """What a person sees of a run."""
+
+    def begin(self, stage: str) -> None: ...
+
+    def progress(self, done: float, total: float, note: str) -> None: ...
+
+    def end(self, stage: str, artifact: Artifact, reused: bool) -> None: ...
+
+
+@dataclass
+class Run:
+    """The artifacts of one recipe, by stage."""
+
+    recipe: Recipe
+    folder: Path
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Artifact:
+        """The last checkpoint of the main line."""
+        return next(self.artifacts[stage] for stage in ("reinforce", "sft", "pretrain") if stage in self.artifacts)
+
+
+def run_folder(recipe: Recipe, root: Path) -> Path:
+    """runs/<name>-<key>: the same recipe always has the same folder."""
+    return root / f"{recipe.name}-{digest_json(recipe.model_dump(by_alias=True))[:6]}"
+
+
+def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "export") -> Run:
+    """Runs the stages up to `until`; what is there already is not made again."""
+    import torch
+
+    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
+    run = Run(recipe, run_folder(recipe, root))
+    store = Store(root / STORE)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for stage in stages(recipe):
+        parents = {name: run.artifacts[name] for name in stage.parents}
+        reporter.begin(stage.name)
+        artifact, reused = store.make(
+            stage.kind,
+            lambda out, stage=stage, parents=parents: stage.build(parents, out),
+            version=stage.version,
+            settings=stage.settings,
+            seed=stage.seed,
+            parents=parents,
+            on_progress=reporter.progress,
+        )
+        reporter.end(stage.name, artifact, reused)
+        run.artifacts[stage.name] = artifact
+        _record(run)
+        if stage.name == until:
+            break
+    return run
+
+
+def check_stage(recipe: Recipe, name: str) -> None:
+    """Refuses a stage that the recipe does not have."""
+    names = [stage.name for stage in stages(recipe)]
+    if name not in names:
+        raise UserError(f'The recipe has no stage "{name}".', hint=did_you_mean(name, names))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a recipe: what it reads, and the function that makes its artifact."""
+
+    name: str
+    settings: Any
+    parents: tuple[str, ...]
+    build: Callable[[dict[str, Artifact], Draft], None]
+    seed: int | None = None
+    kind: str = ""  # artifacts of the same kind share keys: an evaluation is one, whatever it evaluates
+    version: int = 1  # raised when the code changes what the same settings make
+
+    def __post_init__(self):
+        object.__setattr__(self, "kind", self.kind or self.name)
+
+
+def stages(recipe: Recipe) -> Iterator[Stage]:
+    """The stages of a recipe in the order in which they run."""
+    from underdog.stages.curate import curate
+    from underdog.stages.evaluate import evaluate
+    from underdog.stages.export import export
+    from underdog.stages.pretrain import pretrain
+    from underdog.stages.problems import problems
+    from underdog.stages.reinforce import reinforce
+    from underdog.stages.sft import sft
+    from underdog.stages.tokenize import tokenize
+
+    r = recipe
+
+    def seed(stage: str) -> int:
+        return derive(r.seed, stage)
+
+    def evaluation(stage: str) -> Stage:
+        return Stage(
+            f"evaluate-{stage}",
+            r.evaluate.model_dump(),
+            (stage, "problems"),
+            lambda p, out: evaluate(r.evaluate, seed("evaluate"), p[stage], p["problems"], out),
+            seed("evaluate"),
+            kind="evaluate",
+        )
+
+    yield Stage(
+        "problems",
+        {**r.problems.model_dump(), "contents": fingerprint(r.problems.files)},
+        (),
+        lambda p, out: problems(r.problems, r.problems.seed, out),
+    )
+    yield Stage(
+        "curate",
+        {**r.curate.model_dump(), "contents": fingerprint(r.curate.sources)},
+        ("problems",),
+        lambda p, out: curate(r.curate, held_out_texts(p["problems"]), out),
+    )
+    yield Stage(
+        "tokenize",
+        r.tokenizer.model_dump(),
+        ("curate", "problems"),
+        lambda p, out: tokenize(r.tokenizer, p["curate"], p["problems"], out),
+    )
+    yield Stage(
+        "pretrain",
+        {"pretrain": r.pretrain.model_dump(by_alias=True), "model": r.model.model_dump()},
+        ("tokenize",),
+        lambda p, out: pretrain(r.pretrain, r.model, seed("pretrain"), p["tokenize"], out),
+        seed("pretrain"),
+    )
+    yield evaluation("pretrain")
+    yield Stage(
+        "sft",
+        r.sft.model_dump(),
+        ("pretrain", "problems"),
+        lambda p, out: sft(r.sft, r.sft.steps, seed("sft"), p["pretrain"], p["problems"], out),
+        seed("sft"),
+    )
+    yield evaluation("sft")
+    if r.reinforce.steps:
+        yield Stage(
+            "reinforce",
+            r.reinforce.model_dump(),
+            ("sft", "problems"),
+            lambda p, out: reinforce(r.reinforce, seed("reinforce"), p["sft"], p["problems"], out),
+            seed("reinforce"),
+        )
+        yield evaluation("reinforce")
+        if r.control.enabled:
+            yield Stage(
+                "control",
+                r.sft.model_dump(),
+                ("sft", "reinforce", "problems"),
+                lambda p, out: sft(
+                    r.sft, steps_of_same_time(p["sft"], p["reinforce"]), seed("control"), p["sft"], p["problems"], out
+                ),
+                seed("control"),
+            )
+            yield evaluation("control")
+    last = "reinforce" if r.reinforce.steps else "sft"
+    yield Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out))
+
+
+def steps_of_same_time(sft: Artifact, reinforce: Artifact) -> int:
+    """How many more steps of SFT take the time that reinforcement took, from both manifests."""
+    return max(1, round(sft.metrics["steps"] * reinforce.seconds / sft.seconds))
+
+
+def held_out_texts(problems: Artifact) -> dict[str, str]:
+    """The problems that no training text may contain, by id."""
+    held_out = [p for split in ("validation", "test") for p in read_problems(problems.path / f"{split}.jsonl")]
+    return {problem.id: problem.prompt[-1].content for problem in held_out}
+
+
+def fingerprint(sources: Sequence[str]) -> list[Any]:
+    """What the user's files are like now, so that changed files are read anew. Built-in corpora hang on Python."""
+    found: list[Any] = []
+    for source in sources:
+        path = Path(source).expanduser()
+        paths = sorted(glob(str(path))) if any(mark in source for mark in "*?[") else [str(path)]
+        files = [file for one in paths for file in (sorted(Path(one).rglob("*")) if Path(one).is_dir() else [Path(one)])]
+        found += [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
+    return [*found, platform.python_version()]
+
+
+def _record(run: Run) -> None:
+    """Writes run.json, and the link to the exported model once it is there."""
+    write_json(
+        run.folder / "run.json",
+        {
+            "recipe": run.recipe.model_dump(by_alias=True),
+            "artifacts": {name: artifact.path.name for name, artifact in run.artifacts.items()},
+        },
+    )
+    if "export" in run.artifacts:
+        link = run.folder / "model"
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(run.artifacts["export"].path / "huggingface", run.folder))
+
+
+def open_run(folder: Path) -> Run:
+    """Reads a run back from its folder."""
+    if not (folder / "run.json").exists():
+        raise UserError(f"{folder} is not a run: it has no run.json.", hint="underdog runs lists the runs.")
+    record = read_json(folder / "run.json")
+    store = folder.parent / STORE
+    artifacts = {name: load(store / path, verify=False) for name, path in record["artifacts"].items()}
+    return Run(Recipe.model_validate(record["recipe"]), folder, artifacts)

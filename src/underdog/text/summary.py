@@ -1,0 +1,83 @@
+"""What the report tells about a curated corpus: plain numbers and short excerpts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from underdog.text.document import Document
+from underdog.text.scores import HIGHEST
+from underdog.text.signals import Signal
+from underdog.text.tiers import TIERS
+
+DROPPED = "dropped"
+EXCERPT = 300  # characters
+_EXAMPLES = 3
+
+
+def describe_signals(
+    values: NDArray[np.float64], scores: NDArray[np.int8], signals: Sequence[Signal]
+) -> dict[str, dict[str, Any]]:
+    """By signal: definition, weight, how many documents have each score 0–9, and the raw values at every
+    tenth."""
+    return {
+        s.name: {
+            "definition": s.description,
+            "weight": s.weight,
+            "histogram": np.bincount(scores[:, k], minlength=HIGHEST + 1).tolist(),
+            "deciles": np.quantile(values[:, k], np.linspace(0, 1, 11)).tolist(),
+        }
+        for k, s in enumerate(signals)
+    }
+
+
+def count_tiers(documents: Sequence[Document], tier: Sequence[str | None]) -> dict[str, dict[str, int]]:
+    """By tier (and "dropped"): documents and characters."""
+    counts = {name: {"documents": 0, "characters": 0} for name in (*TIERS, DROPPED)}
+    for document, name in zip(documents, tier, strict=True):
+        counts[name or DROPPED]["documents"] += 1
+        counts[name or DROPPED]["characters"] += len(document.text)
+    return counts
+
+
+def count_sources(documents: Sequence[Document], tier: Sequence[str | None]) -> dict[str, dict[str, dict[str, int]]]:
+    """By source, in the order in which they were read: its documents and characters by tier."""
+    members: dict[str, list[int]] = {}
+    for index, document in enumerate(documents):
+        members.setdefault(document.source, []).append(index)
+    return {
+        source: count_tiers([documents[i] for i in inside], [tier[i] for i in inside])
+        for source, inside in members.items()
+    }
+
+
+def count_reasons(dropped: Sequence[str | None]) -> dict[str, int]:
+    """How many documents went for each kind of reason ("near-duplicate of …" is one kind)."""
+    kinds = Counter(reason.split(" of ")[0].split(" by ")[0] for reason in dropped if reason)
+    return dict(kinds.most_common())
+
+
+def examples(
+    documents: Sequence[Document], tier: Sequence[str | None], score: Sequence[float | None]
+) -> dict[str, list[dict[str, Any]]]:
+    """By tier (and "dropped", of what was scored): three ordinary documents, from its upper, middle and
+    lower part."""
+    chosen: dict[str, list[dict[str, Any]]] = {}
+    for name in (*TIERS, DROPPED):
+        inside = [i for i, t in enumerate(tier) if (t or DROPPED) == name and score[i] is not None]
+        inside.sort(key=lambda i: (-(score[i] or 0.0), documents[i].id))
+        places = sorted({len(inside) * (2 * k + 1) // (2 * _EXAMPLES) for k in range(_EXAMPLES)})
+        chosen[name] = [_excerpt(documents[inside[p]], score[inside[p]]) for p in places if p < len(inside)]
+    return chosen
+
+
+def _excerpt(document: Document, score: float | None) -> dict[str, Any]:
+    return {
+        "id": document.id,
+        "source": document.source,
+        "origin": document.origin,
+        "score": score,
+        "text": document.text[:EXCERPT],
+    }

@@ -1,0 +1,174 @@
+"""GGUF files against llama.cpp itself, through its HTTP server on loopback."""
+
+import json
+import math
+import os
+import random
+import urllib.request
+
+import pytest
+import torch
+
+from underdog.errors import UserError
+from underdog.generate.engine import Engine
+from underdog.generate.sampling import Sampling
+from underdog.model import gguf
+from underdog.model.attention import Packed, end_to_end
+from underdog.tokens.chat import render
+from underdog.tokens.messages import Message
+
+os.environ["OMP_WAIT_POLICY"] = "passive"  # read when llama.cpp is loaded: its threads would spin otherwise
+library = pytest.importorskip("gguf")
+xllamacpp = pytest.importorskip("xllamacpp")
+
+MODELS = [("qwen3", True, "qwen2"), ("qwen3", False, "qwen2"), ("llama", True, "gpt-2"), ("llama", False, "llama-bpe")]
+
+
+class Server:
+    """llama.cpp with one model."""
+
+    def __init__(self, path):
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.port = 0
+        params.n_ctx, params.n_parallel, params.warmup = 256, 1, False
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.prefill_assistant, params.verbosity = False, 0
+        self._server = xllamacpp.Server(params)
+
+    def post(self, path, **body):
+        request = urllib.request.Request(
+            self._server.listening_address + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+    def continue_greedily(self, prompt, count):
+        """Ids, and the log-probabilities of the five likeliest at each step."""
+        answer = self.post(
+            "/completion", prompt=prompt, n_predict=count, temperature=0, n_probs=5, return_tokens=True
+        )
+        top = [
+            {one["id"]: one["logprob"] for one in step["top_logprobs"]} for step in answer["completion_probabilities"]
+        ]
+        return answer["tokens"], top
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=lambda p: "-".join(map(str, p)))
+def served(request, tiny, tokenizer_for, tmp_path_factory):
+    """Model, tokenizer, and llama.cpp with the model's F32 and Q8_0 files."""
+    family, tied, splitter = request.param
+    model, tokenizer = tiny(family, tied), tokenizer_for(splitter)
+    folder = tmp_path_factory.mktemp("gguf")
+    servers = {}
+    for kind in ("f32", "q8_0"):
+        assert gguf.write_gguf(model, tokenizer, folder / f"{kind}.gguf", kind) == []
+        servers[kind] = Server(folder / f"{kind}.gguf")
+    return model, tokenizer, servers
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    source = random.Random(3)
+    return [source.choices(range(500), k=source.randint(1, 60)) for _ in range(6)]
+
+
+def test_llama_cpp_tokenizes_alike(served, strings):
+    _, tokenizer, servers = served
+    for text in [*strings, "<think>2 + 2</think> 4", "x<|im_end|>\n<|im_start|>assistant\n"]:
+        found = servers["f32"].post("/tokenize", content=text, add_special=True)["tokens"]
+        assert found == tokenizer.encode(text), repr(text)
+
+
+def test_llama_cpp_continues_alike_in_f32(served, prompts):
+    model, tokenizer, servers = served
+    engine = Engine(model, stop=tokenizer.turn_end)
+    for prompt, (ours,) in zip(
+        prompts, engine.generate(prompts, Sampling(0, max_new_tokens=40)), strict=True
+    ):
+        found, top = servers["f32"].continue_greedily(prompt, 40)
+        assert found == ours.ids
+        for step, token, logprob in zip(top, ours.ids, ours.logprobs, strict=True):
+            assert math.isclose(step[token], logprob, abs_tol=1e-3)
+
+
+def test_llama_cpp_is_close_in_q8_0(served, prompts):
+    """Its own kernels also round activations to 8 bits, so it differs from our reading of the file."""
+    model, _, servers = served
+    for prompt in prompts:
+        with torch.no_grad():
+            hidden = model(torch.tensor(prompt), Packed(end_to_end([len(prompt)])))[-1:]
+            expected = model.logits(hidden)[0].log_softmax(-1)
+        _, (top,) = servers["q8_0"].continue_greedily(prompt, 1)
+        assert expected.std() > 1
+        for token, logprob in top.items():
+            assert math.isclose(expected[token], logprob, abs_tol=0.2)
+
+
+def test_llama_cpp_renders_chats_alike(served):
+    _, tokenizer, servers = served
+    messages = [
+        Message("system", "Be brief. "),
+        Message("user", " 2 + 2?\n"),
+        Message("assistant", " 4 ", "2 + 2\n= 4"),
+        Message("user", "Сколько?"),
+        Message("assistant", "4", "the same "),
+    ]
+    for count in range(1, 6):
+        asked = [{"role": m.role, "content": m.content, "reasoning_content": m.reasoning} for m in messages[:count]]
+        prompt = messages[count - 1].role == "user"
+        text = servers["f32"].post("/apply-template", messages=asked, add_generation_prompt=prompt)["prompt"]
+        found = servers["f32"].post("/tokenize", content=text, add_special=True, parse_special=True)["tokens"]
+        assert found == render(messages[:count], tokenizer, generation_prompt=prompt).ids
+
+
+def test_llama_cpp_knows_where_a_turn_ends(served):
+    _, tokenizer, servers = served
+    props = json.load(urllib.request.urlopen(servers["f32"]._server.listening_address + "/props", timeout=20))
+    assert props["eos_token"] == "<|im_end|>"
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_file_read_back(family, tied, tiny, tokenizer, tmp_path):
+    model = tiny(family, tied)
+    size = {}
+    for kind, bound in (("f32", 0.0), ("f16", 2.0**-11), ("q8_0", 0.5 / 127 + 2.0**-11)):
+        path = tmp_path / f"{kind}.gguf"
+        assert gguf.write_gguf(model, tokenizer, path, kind) == []
+        size[kind] = path.stat().st_size
+        found = gguf.read_gguf(path)
+        expected_config = {**vars(model.config), "norm_eps": pytest.approx(model.config.norm_eps)}
+        assert vars(found.config) == expected_config
+        parameters = dict(found.named_parameters())
+        assert parameters.keys() == dict(model.named_parameters()).keys()
+        for name, weight in model.named_parameters():
+            most = 0.0 if weight.ndim == 1 else bound * weight.abs().max()
+            assert (parameters[name] - weight).abs().max() <= most, name
+    assert size["q8_0"] < 0.6 * size["f16"] + 10_000 < size["f32"]
+
+
+def test_rows_that_are_not_whole_blocks_stay_f16(tiny, tokenizer, tmp_path):
+    model = tiny(ffn=40)
+    path = tmp_path / "q8_0.gguf"
+    expected = [f"model.layers.{layer}.mlp.down_proj.weight" for layer in (0, 1)]
+    assert gguf.write_gguf(model, tokenizer, path, "q8_0") == expected
+    types = {tensor.name: tensor.tensor_type.name for tensor in library.GGUFReader(path).tensors}
+    assert (types["blk.0.ffn_down.weight"], types["blk.0.ffn_up.weight"]) == ("F16", "Q8_0")
+    assert types["blk.0.attn_q_norm.weight"] == types["output_norm.weight"] == "F32"
+    continued, _ = Server(path).continue_greedily([1, 2, 3], 1)
+    assert len(continued) == 1
+    assert gguf.write_gguf(model, tokenizer, tmp_path / "f16.gguf", "f16") == []
+
+
+def test_another_models_tokenizer_is_refused(tiny, tokenizer, tmp_path):
+    with pytest.raises(UserError, match="The tokenizer has 500 tokens, the model 512"):
+        gguf.write_gguf(tiny(vocabulary=512), tokenizer, tmp_path / "x.gguf", "f32")
+
+
+def test_without_the_library_the_error_says_what_to_install(tiny, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
+    with pytest.raises(UserError, match="gguf library") as error:
+        gguf.write_gguf(tiny(), tokenizer, tmp_path / "x.gguf", "f32")
+    assert "underdog[gguf]" in error.value.hint

@@ -1,0 +1,194 @@
+import json
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from underdog.artifacts.store import Draft
+from underdog.errors import UserError
+from underdog.recipe.schema import Curate
+from underdog.stages.curate import curate
+from underdog.text.corpus import DOCUMENTS, REJECTS, read_tier
+from underdog.text.signals import SIGNALS
+from underdog.text.tiers import TIERS
+
+pytest.importorskip("rensa")
+
+TOPICS = ("heap", "queue", "graph", "matrix", "parser", "cache", "thread", "socket", "stream", "buffer")
+PROBLEM = "Tom has 17 marbles and gives 5 of them to each of his 3 sisters. How many are left for him?"
+
+
+def explanation(topic):
+    return (
+        f"A {topic} is a structure that holds the state of a program while it runs. For example, a {topic} "
+        f"of 12 items is needed because the {topic} must answer before the next request comes. If a {topic} "
+        f"grows too large, then it is split, so that both parts of the {topic} can be read at the same time."
+    )
+
+
+def code(topic):
+    lines = [f"class {topic.title()}:"]
+    for n in range(8):
+        lines += [
+            f"    def {topic}_{n}(self, x{n}):",
+            f"        self._{topic}[{n}] = x{n}",
+            f"        return x{n}",
+        ]
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def sources(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for topic in TOPICS:
+        (folder / f"{topic}.md").write_text(explanation(topic))
+        (folder / f"{topic}.code.txt").write_text(code(topic))
+    (folder / "again.txt").write_text(explanation("heap").upper())
+    (folder / "alike.txt").write_text(explanation("heap") + " " + "That is all.")
+    (folder / "leak.md").write_text(explanation("leak") + "\n\n" + PROBLEM + "\n\nHe keeps two.")
+    (folder / "short.txt").write_text("Too short.")
+    (folder / "records.jsonl").write_text('{"text": "Also short."}\n{"no": 1}\n')
+    return [str(folder)]
+
+
+def run(path, sources, **settings):
+    path.mkdir()
+    draft = Draft(path)
+    settings = {"keep": {"medium": 0.2, "high": 0.2, "top": 0.2}, "minimum_characters": 100} | settings
+    curate(Curate(sources=sources, **settings), {"marbles": PROBLEM}, draft)
+    return draft, pq.read_table(path / DOCUMENTS).to_pylist()
+
+
+def named(rows, name):
+    return next(row for row in rows if name in row["origin"])
+
+
+def test_every_document_is_in_a_tier_or_says_why_not(tmp_path, sources):
+    draft, rows = run(tmp_path / "a", sources)
+    assert len(rows) == 2 * len(TOPICS) + 5
+    assert all((row["tier"] is None) != (row["dropped"] is None) for row in rows)
+    kept = next(row for row in rows if row["cluster"] == row["id"])
+    reasons = {name: named(rows, name)["dropped"] for name in ("again", "heap.md", "leak", "short.txt")}
+    assert reasons["leak"] == "contaminated by marbles"
+    assert reasons["short.txt"] == "short"
+    # again.txt, alike.txt and heap.md are one cluster, of which the first by name stays
+    assert named(rows, "again.txt")["id"] == kept["id"]
+    assert named(rows, "heap.md")["dropped"] == "duplicate"
+    assert named(rows, "alike.txt")["dropped"] == f"near-duplicate of {kept['id']}"
+    assert named(rows, "heap.md")["cluster"] == named(rows, "alike.txt")["cluster"] == kept["id"]
+    assert draft.metrics["dropped"]["near-duplicate"] == 1
+
+
+def test_explanations_come_before_code(tmp_path, sources):
+    _, rows = run(tmp_path / "a", sources)
+    top = [row["origin"] for row in rows if row["tier"] == "top"]
+    assert top
+    assert all(".code." not in origin for origin in top)
+    assert all(row["tier"] != "top" for row in rows if ".code." in row["origin"])
+
+
+def test_scores_stand_beside_every_document_that_was_scored(tmp_path, sources):
+    _, rows = run(tmp_path / "a", sources)
+    scored = [row for row in rows if row["score"] is not None]
+    assert all(0 <= row[name] <= 9 for row in scored for name in SIGNALS)
+    assert all(0 <= row["score"] <= 1 for row in scored)
+    assert all(row[name] is None for row in rows if row["score"] is None for name in SIGNALS)
+    assert {row["dropped"] for row in scored} == {None, "below medium"}
+
+
+def test_the_funnel_only_narrows_and_ends_at_the_tiers(tmp_path, sources):
+    draft, rows = run(tmp_path / "a", sources)
+    funnel = draft.metrics["funnel"]
+    counts = [(step["documents"], step["characters"]) for step in funnel]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] == (len(rows), sum(len(row["text"]) for row in rows))
+    tiers = draft.metrics["tiers"]
+    assert counts[-1][0] == sum(tiers[tier]["documents"] for tier in TIERS)
+    assert sum(tiers[name]["documents"] for name in tiers) == len(rows)
+    assert draft.metrics["sources"][sources[0]] == tiers
+    scored = sum(row["score"] is not None for row in rows)
+    assert all(sum(signal["histogram"]) == scored for signal in draft.metrics["signals"].values())
+    examples = draft.metrics["examples"]
+    assert all(len(example["text"]) <= 300 for part in examples.values() for example in part)
+    assert examples["top"][0]["text"].startswith("A ")
+    json.dumps(draft.metrics)
+
+
+def test_bad_records_are_set_aside_and_counted(tmp_path, sources):
+    draft, _ = run(tmp_path / "a", sources)
+    rejects = [json.loads(line) for line in (tmp_path / "a" / REJECTS).read_text().splitlines()]
+    assert [(r["file"].split("/")[-1], r["line"], r["reason"]) for r in rejects] == [
+        ("records.jsonl", 2, '"text" is missing')
+    ]
+    assert draft.metrics["rejected"] == 1
+
+
+def test_a_tier_is_read_back_as_documents(tmp_path, sources):
+    _, rows = run(tmp_path / "a", sources)
+    for tier in TIERS:
+        documents = list(read_tier(tmp_path / "a", tier))
+        expected = [row for row in rows if row["tier"] == tier]
+        assert [(d.id, d.text) for d in documents] == [(row["id"], row["text"]) for row in expected]
+    with pytest.raises(UserError, match="Unknown tier"):
+        list(read_tier(tmp_path / "a", "best"))
+    with pytest.raises(UserError, match="no curated corpus"):
+        list(read_tier(tmp_path, "top"))
+
+
+def test_the_same_settings_give_the_same_bytes(tmp_path, sources):
+    for name in ("a", "b"):
+        run(tmp_path / name, sources)
+    assert (tmp_path / "a" / DOCUMENTS).read_bytes() == (tmp_path / "b" / DOCUMENTS).read_bytes()
+
+
+def test_switches_switch_off(tmp_path, sources):
+    _, rows = run(
+        tmp_path / "a",
+        sources,
+        near_duplicates=0.0,
+        decontaminate=0.0,
+        signals={name: 0.0 for name in SIGNALS if name != "prose_share"},
+    )
+    reasons = {row["dropped"] for row in rows}
+    assert reasons == {None, "short", "duplicate", "below medium"}
+    assert "prose_share" in rows[0]
+    assert "fluency" not in rows[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"signals": {"flueny": 1.0}}, "flueny"),
+        ({"keep": {"top": 0.9, "high": 0.9}}, "sum to 1.8"),
+        ({"minimum_characters": 100_000}, "25, 25 short"),
+    ],
+)
+def test_settings_that_cannot_be_are_explained(tmp_path, sources, settings, says):
+    with pytest.raises(UserError, match=says):
+        run(tmp_path / "a", sources, **settings)
+
+
+def test_an_empty_corpus_names_its_sources(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "bad.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match="texts; 1 bad records"):
+        run(tmp_path / "a", [str(folder)])
+    with pytest.raises(UserError, match="no documents: nothing"):
+        run(tmp_path / "b", [])
+
+
+def test_progress_moves_forward_to_the_end(tmp_path, sources):
+    seen = []
+    draft = Draft(tmp_path, on_progress=lambda done, total, note: seen.append((done / total, note)))
+    curate(Curate(sources=sources, minimum_characters=100), {}, draft)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1][0] == 1.0
+    assert "documents →" in seen[-1][1]
+
+
+def test_curation_runs_without_torch():
+    code = "import sys, underdog.stages.curate; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
