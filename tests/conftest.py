@@ -1,7 +1,9 @@
 """Small real things that many tests start from."""
 
 import functools
+import os
 import random
+import subprocess
 
 import pytest
 import torch
@@ -89,3 +91,30 @@ def _run(source):
     if source.random() < 0.15:
         return source.choice(PIECES)
     return "".join(source.choices(source.choice(ALPHABETS), k=source.randint(1, 6)))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Runs a command that sees a disk of a few kilobytes at `small_disk.folder` ($DISK): a tmpfs in a mount namespace
+    of its own, which ends with the command."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = 'mount -t tmpfs -o size="$1" tmpfs "$DISK" && shift && exec "$@"'
+
+    def run(command, size="256k"):
+        return subprocess.run(
+            ["unshare", "-rm", "sh", "-c", mount, "sh", size, *map(str, command)],
+            env={**os.environ, "DISK": str(folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    try:
+        able = run(["true"]).returncode == 0
+    except FileNotFoundError:
+        able = False
+    if not able:
+        pytest.skip("this machine allows no mount namespaces")
+    run.folder = folder
+    return run

@@ -97,38 +97,40 @@ def ablate(
 @app.command()
 def chat(
     model: ModelPath,
-    prompt: Annotated[
-        str | None, typer.Argument(help="Ask this one question and end.", show_default=False)
-    ] = None,
-    temperature: Annotated[float, typer.Option(help="0 = always the likeliest token.", min=0)] = 0.6,
-    max_tokens: Annotated[int, typer.Option(help="Longest answer, reasoning included.", min=1)] = 256,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal answers.")] = 0,
+    prompt: Annotated[str | None, typer.Argument(help="Ask this one question and end.", show_default=False)] = None,
+    system: Annotated[str | None, typer.Option(help="What the model is told before the conversation.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 = always the likeliest token.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer, reasoning included.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal answers.")] = None,
 ) -> None:
-    """Talk to a model in the terminal."""
-    from underdog.generate.sampling import Sampling
-    from underdog.generate.session import open_model
+    """Talk to a model in the terminal. What is not set comes from the model's own generation_config.json."""
+    from underdog.generate.open import open_model
+    from underdog.generate.session import Options
     from underdog.serve.terminal import chat as talk
     from underdog.serve.terminal import chat_once
 
     served = open_model(model)
-    sampling = Sampling(temperature=temperature, max_new_tokens=max_tokens, seed=seed)
+    options = Options(temperature=temperature, max_new_tokens=max_tokens, seed=seed)
     if prompt is None:
-        talk(served, sampling)
+        talk(served, options=options, system=system)
     else:
-        chat_once(served, prompt, sampling)
+        chat_once(served, prompt, options)
 
 
 @app.command()
 def serve(
     model: ModelPath,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; there are no passwords.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 = any that is free.", min=0, max=65535)] = 8000,
 ) -> None:
     """Serve a model: the OpenAI chat API, and a chat page in the browser."""
-    from underdog.generate.session import open_model
+    from underdog.generate.open import open_model
     from underdog.serve.server import serve as start
 
-    start(open_model(model), host, port)
+    def ready(address: str) -> None:
+        print(f"chat page  {address}\nAPI        {address.rstrip('/')}/v1\nCtrl-C stops.", flush=True)
+
+    start(open_model(model), host, port, ready)
 
 
 @runs_app.command("list")

@@ -1,7 +1,6 @@
 """GGUF files against llama.cpp itself, through its HTTP server on loopback."""
 
 import json
-import math
 import os
 import random
 import urllib.request
@@ -34,6 +33,7 @@ class Server:
         params.n_ctx, params.n_parallel, params.warmup = 256, 1, False
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
         params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED  # it rounds to f16
         params.prefill_assistant, params.verbosity = False, 0
         self._server = xllamacpp.Server(params)
 
@@ -45,14 +45,21 @@ class Server:
             return json.load(answer)
 
     def continue_greedily(self, prompt, count):
-        """Ids, and the log-probabilities of the five likeliest at each step."""
-        answer = self.post(
-            "/completion", prompt=prompt, n_predict=count, temperature=0, n_probs=5, return_tokens=True
-        )
-        top = [
-            {one["id"]: one["logprob"] for one in step["top_logprobs"]} for step in answer["completion_probabilities"]
-        ]
-        return answer["tokens"], top
+        """Ids up to the first end of a turn or text."""
+        return self.post("/completion", prompt=prompt, n_predict=count, temperature=0, return_tokens=True)["tokens"]
+
+    def next_token(self, prompt, vocabulary):
+        """Log-probabilities [vocabulary] of the token after a prompt.
+
+        The bias makes the sampled token printable: those of a cut character are reported later or never. What
+        is reported is the distribution before sampling.
+        """
+        body = {"prompt": prompt, "n_predict": 1, "n_probs": vocabulary, "logit_bias": [["a", 1000]]}
+        (step,) = self.post("/completion", **body)["completion_probabilities"]
+        logprobs = torch.full((vocabulary,), torch.nan)
+        for one in step["top_logprobs"]:
+            logprobs[one["id"]] = one["logprob"]
+        return logprobs
 
 
 @pytest.fixture(scope="module", params=MODELS, ids=lambda p: "-".join(map(str, p)))
@@ -68,6 +75,10 @@ def served(request, tiny, tokenizer_for, tmp_path_factory):
     return model, tokenizer, servers
 
 
+def until(stops, ids):
+    return ids[: next((place for place, token in enumerate(ids) if token in stops), len(ids))]
+
+
 @pytest.fixture(scope="module")
 def prompts():
     source = random.Random(3)
@@ -77,33 +88,30 @@ def prompts():
 def test_llama_cpp_tokenizes_alike(served, strings):
     _, tokenizer, servers = served
     for text in [*strings, "<think>2 + 2</think> 4", "x<|im_end|>\n<|im_start|>assistant\n"]:
-        found = servers["f32"].post("/tokenize", content=text, add_special=True)["tokens"]
+        found = servers["f32"].post("/tokenize", content=text, add_special=True, parse_special=False)["tokens"]
         assert found == tokenizer.encode(text), repr(text)
 
 
 def test_llama_cpp_continues_alike_in_f32(served, prompts):
     model, tokenizer, servers = served
-    engine = Engine(model, stop=tokenizer.turn_end)
-    for prompt, (ours,) in zip(
-        prompts, engine.generate(prompts, Sampling(0, max_new_tokens=40)), strict=True
-    ):
-        found, top = servers["f32"].continue_greedily(prompt, 40)
-        assert found == ours.ids
-        for step, token, logprob in zip(top, ours.ids, ours.logprobs, strict=True):
-            assert math.isclose(step[token], logprob, abs_tol=1e-3)
+    ours = Engine(model, stop=tokenizer.turn_end).generate(prompts, Sampling(0, max_new_tokens=40))
+    found = [servers["f32"].continue_greedily(prompt, 40) for prompt in prompts]
+    expected = [until({tokenizer.turn_end, tokenizer.end_of_text}, one.ids) for (one,) in ours]
+    assert [until({tokenizer.turn_end, tokenizer.end_of_text}, ids) for ids in found] == expected
+    assert sum(map(len, expected)) > 150
 
 
-def test_llama_cpp_is_close_in_q8_0(served, prompts):
-    """Its own kernels also round activations to 8 bits, so it differs from our reading of the file."""
+@pytest.mark.parametrize(("kind", "largest", "mean"), [("f32", 1e-4, 1e-5), ("q8_0", 1.0, 0.2)])
+def test_llama_cpp_scores_alike(served, prompts, kind, largest, mean):
+    """In q8_0 it also rounds activations to 8 bits, so it differs a little even from our reading of the file."""
     model, _, servers = served
     for prompt in prompts:
         with torch.no_grad():
             hidden = model(torch.tensor(prompt), Packed(end_to_end([len(prompt)])))[-1:]
             expected = model.logits(hidden)[0].log_softmax(-1)
-        _, (top,) = servers["q8_0"].continue_greedily(prompt, 1)
+        error = (servers[kind].next_token(prompt, len(expected)) - expected).abs()
         assert expected.std() > 1
-        for token, logprob in top.items():
-            assert math.isclose(expected[token], logprob, abs_tol=0.2)
+        assert error.max() < largest and error.mean() < mean
 
 
 def test_llama_cpp_renders_chats_alike(served):
@@ -116,17 +124,14 @@ def test_llama_cpp_renders_chats_alike(served):
         Message("assistant", "4", "the same "),
     ]
     for count in range(1, 6):
-        asked = [{"role": m.role, "content": m.content, "reasoning_content": m.reasoning} for m in messages[:count]]
+        asked = [{"role": one.role, "content": one.content} for one in messages[:count]]
+        for message, one in zip(messages, asked, strict=False):
+            if message.reasoning:
+                one["reasoning_content"] = message.reasoning
         prompt = messages[count - 1].role == "user"
         text = servers["f32"].post("/apply-template", messages=asked, add_generation_prompt=prompt)["prompt"]
         found = servers["f32"].post("/tokenize", content=text, add_special=True, parse_special=True)["tokens"]
         assert found == render(messages[:count], tokenizer, generation_prompt=prompt).ids
-
-
-def test_llama_cpp_knows_where_a_turn_ends(served):
-    _, tokenizer, servers = served
-    props = json.load(urllib.request.urlopen(servers["f32"]._server.listening_address + "/props", timeout=20))
-    assert props["eos_token"] == "<|im_end|>"
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3"])
@@ -157,8 +162,7 @@ def test_rows_that_are_not_whole_blocks_stay_f16(tiny, tokenizer, tmp_path):
     types = {tensor.name: tensor.tensor_type.name for tensor in library.GGUFReader(path).tensors}
     assert (types["blk.0.ffn_down.weight"], types["blk.0.ffn_up.weight"]) == ("F16", "Q8_0")
     assert types["blk.0.attn_q_norm.weight"] == types["output_norm.weight"] == "F32"
-    continued, _ = Server(path).continue_greedily([1, 2, 3], 1)
-    assert len(continued) == 1
+    assert not Server(path).next_token([1, 2, 3], 500).isnan().any()
     assert gguf.write_gguf(model, tokenizer, tmp_path / "f16.gguf", "f16") == []
 
 

@@ -26,28 +26,38 @@ def digest_json(value: Any) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Replaces `path` by the value in one step, safe against a kill at any moment."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces `path` by the text in one step, safe against a kill at any moment.
+
+    Names of files that are not UTF-8 come as lone surrogates; they are written as JSON spells them.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+    with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, hint: str | None = None) -> Any:
+    """The value in a JSON file; `hint` says what to do where there is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
-        raise UserError(f"{path} is not valid JSON: {problem}.") from None
+        raise UserError(f"{path} is missing.", hint=hint) from None
+    except OSError as problem:
+        raise UserError(f"{path} cannot be read: {problem.strerror}.", hint=hint) from None
+    except (ValueError, RecursionError) as problem:
+        raise UserError(f"{path} is not valid JSON: {problem}.", hint=hint) from None
 
 
 def commit_folder(draft: Path, final: Path) -> None:
     """Syncs every file of `draft` to disk and renames the folder, so that `final` is whole or absent."""
-    for path in sorted(draft.rglob("*")):
-        if path.is_file():
+    for path in [*sorted(draft.rglob("*")), draft]:
+        if not path.is_symlink():
             sync(path)
     shutil.rmtree(final, ignore_errors=True)
     draft.rename(final)
@@ -67,12 +77,29 @@ def disk_errors(folder: Path) -> Iterator[None]:
     """Turns a full disk or a folder without permission into an error that says so."""
     try:
         yield
-    except OSError as problem:
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+    except UserError:
+        raise
+    except Exception as problem:
+        if _is_full_disk(problem):
             raise UserError(
                 f"The disk that holds {folder} is full.",
                 hint="Free some space and run the same command again: it goes on where it stopped.",
             ) from problem
-        if problem.errno in (errno.EACCES, errno.EROFS):
-            raise UserError(f"Cannot write to {problem.filename or folder}: {problem.strerror}.") from problem
+        if isinstance(problem, OSError) and problem.errno in _REFUSED:
+            raise UserError(
+                f"{problem.filename or folder}: {os.strerror(problem.errno).lower()}.",
+                hint="Choose a folder that you may write to; for runs and their artifacts, --runs names it.",
+            ) from problem
         raise
+
+
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
+
+def _is_full_disk(problem: Exception) -> bool:
+    """Also where a library has lost the error's number: those written in Rust put it into the text, and NumPy only
+    says that it wrote less than it was given."""
+    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    says = str(problem)
+    return f"(os error {errno.ENOSPC})" in says or (isinstance(problem, OSError) and says.endswith(" written"))

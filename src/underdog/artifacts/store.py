@@ -8,6 +8,7 @@ keys of what depends on it, and only that is made anew.
 import contextlib
 import fcntl
 import json
+import os
 import platform
 import shutil
 import time
@@ -24,6 +25,7 @@ from underdog.artifacts.files import (
     disk_errors,
     read_json,
     write_json,
+    write_text,
 )
 from underdog.errors import UserError
 
@@ -87,7 +89,7 @@ class Draft:
         path = self.path / LOG
         if path.exists():
             records = [record for record in _whole_lines(path) if keep(record)]
-            path.write_text("".join(json.dumps(record) + "\n" for record in records))
+            write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
     def progress(self, done: float, total: float, note: str = "") -> None:
         self.on_progress(done, total, note)
@@ -97,6 +99,10 @@ class Draft:
         """Folder for the state that lets a killed stage go on; removed when the artifact is finished."""
         return self.path / STATE
 
+    def results(self) -> list[Path]:
+        """The files that make up the artifact, sorted."""
+        return sorted(path for path in self.path.rglob("*") if path.is_file() and self.state not in path.parents)
+
 
 @dataclass(frozen=True)
 class Store:
@@ -104,9 +110,7 @@ class Store:
 
     root: Path
 
-    def key(
-        self, stage: str, version: int, settings: Any, seed: int | None, parents: Mapping[str, Artifact]
-    ) -> str:
+    def key(self, stage: str, version: int, settings: Any, seed: int | None, parents: Mapping[str, Artifact]) -> str:
         parts = {
             "stage": stage,
             "version": version,
@@ -119,7 +123,10 @@ class Store:
     def find(self, stage: str, key: str) -> Artifact | None:
         """The finished artifact of that key, after checking its files against their digests."""
         folder = self._folder(stage, key)
-        return load(folder) if folder.exists() else None
+        if not folder.exists():
+            return None
+        shutil.rmtree(folder / STATE, ignore_errors=True)  # left by a kill right after the rename
+        return load(folder)
 
     def make(
         self,
@@ -146,7 +153,6 @@ class Store:
                 return found, True
             draft = self._draft(stage, key, on_progress)
             build(draft)
-            shutil.rmtree(draft.state, ignore_errors=True)
             write_json(
                 draft.path / MANIFEST,
                 {
@@ -154,7 +160,7 @@ class Store:
                     "stage": stage,
                     "version": version,
                     "made_by": f"underdog {__version__}",
-                    "machine": f"{platform.machine()}, Python {platform.python_version()}",
+                    "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}",
                     "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                     "seconds": round(draft.seconds, 3),
                     "seed": seed,
@@ -166,28 +172,28 @@ class Store:
                             "sha256": digest_file(path),
                             "bytes": path.stat().st_size,
                         }
-                        for path in sorted(draft.path.rglob("*"))
-                        if path.is_file()
+                        for path in draft.results()
                     },
                 },
             )
+            # The state goes last: a kill before the rename leaves a draft that can still be resumed.
             commit_folder(draft.path, self._folder(stage, key))
+            shutil.rmtree(self._folder(stage, key) / STATE, ignore_errors=True)
         return load(self._folder(stage, key), verify=False), False
 
     def parents(self, artifact: Artifact) -> dict[str, Artifact]:
-        return {
-            name: load(self.root / folder, verify=False)
-            for name, folder in artifact.manifest["parents"].items()
-        }
+        return {name: load(self.root / folder, verify=False) for name, folder in artifact.manifest["parents"].items()}
 
     def _folder(self, stage: str, key: str) -> Path:
         return self.root / f"{stage}-{key}"
 
     def _draft(self, stage: str, key: str, on_progress: Callable[[float, float, str], None] | None) -> Draft:
         path = self.root / f"{stage}-{key}.partial"
-        if not (path / STATE).exists():  # nothing to resume from: begin with an empty folder
-            shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True, exist_ok=True)
+        kept = (STATE, LOG) if (path / STATE).exists() else ()  # a stage without a state begins anew
+        for left in path.iterdir():
+            if left.name not in kept:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
         return Draft(path) if on_progress is None else Draft(path, on_progress=on_progress)
 
     @contextlib.contextmanager
@@ -212,22 +218,24 @@ def load(folder: Path, *, verify: bool = True) -> Artifact:
     Raises:
         UserError: there is no manifest, or a file is missing or differs from its digest.
     """
-    if not (folder / MANIFEST).exists():
-        raise UserError(f"{folder} is not an artifact: it has no {MANIFEST}.")
-    manifest = read_json(folder / MANIFEST)
     remedy = f"Remove the folder {folder} and run the recipe again: only this stage is made anew."
+    if not (folder / MANIFEST).exists():
+        hint = remedy if folder.exists() else "Run the recipe again: only what is missing is made."
+        raise UserError(f"{folder} is not an artifact: it has no {MANIFEST}.", hint=hint)
+    manifest = read_json(folder / MANIFEST, remedy)
     try:
-        files = manifest["files"].items()
+        files = [(name, entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()]
+        complete = {"key", "stage", "seconds", "parents", "metrics"} <= manifest.keys()
     except (KeyError, TypeError, AttributeError):
-        raise UserError(f"{folder / MANIFEST} is not a manifest of Underdog.", hint=remedy) from None
-    for name, entry in files if verify else ():
+        complete = False
+    if not complete:
+        raise UserError(f"{folder / MANIFEST} is not a manifest of Underdog.", hint=remedy)
+    for name, size, digest in files if verify else ():
         path = folder / name
-        if not path.exists():
+        if not path.is_file():
             raise UserError(f"Artifact {folder.name} is damaged: {name} is missing.", hint=remedy)
-        if path.stat().st_size != entry["bytes"] or digest_file(path) != entry["sha256"]:
-            raise UserError(
-                f"Artifact {folder.name} is damaged: {name} differs from its digest.", hint=remedy
-            )
+        if path.stat().st_size != size or digest_file(path) != digest:
+            raise UserError(f"Artifact {folder.name} is damaged: {name} differs from its digest.", hint=remedy)
     return Artifact(folder, manifest)
 
 

@@ -7,6 +7,7 @@ from underdog.errors import UserError, did_you_mean
 from underdog.recipe.schema import Model
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+PLAIN_ONLY = "Only the plain Llama and Qwen3 layouts are: choose a checkpoint without it."
 
 
 @dataclass(frozen=True)
@@ -70,37 +71,46 @@ class ModelConfig:
         Raises:
             UserError: a family or a feature that this decoder does not have yet.
         """
-        family = config.get("model_type", "")
+        if not isinstance(config, dict):
+            raise UserError(f"{where} does not hold a model's configuration.", hint="It should be a JSON object.")
+        family = str(config.get("model_type"))
         if family not in ARCHITECTURES:
             raise UserError(
-                f'{where}: model family "{family}" is not supported.',
-                hint=did_you_mean(family, ARCHITECTURES),
+                f'{where}: model family "{family}" is not supported.', hint=did_you_mean(family, ARCHITECTURES)
             )
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-        if rope.get("rope_type", rope.get("type", "default")) != "default":
-            raise UserError(f"{where}: rope scaling {rope} is not supported.")
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default" or rope.get("partial_rotary_factor", 1) != 1:
+            raise UserError(f"{where}: rope scaling {rope} is not supported.", hint=PLAIN_ONLY)
         for feature in ("attention_bias", "mlp_bias", "use_sliding_window"):
             if config.get(feature):
-                raise UserError(f"{where}: {feature} = true is not supported.")
-        heads = _need(config, "num_attention_heads", where)
-        width = _need(config, "hidden_size", where)
+                raise UserError(f"{where}: {feature} = true is not supported.", hint=PLAIN_ONLY)
+        if (activation := config.get("hidden_act", "silu")) != "silu":
+            raise UserError(f'{where}: hidden_act = "{activation}" is not supported.', hint=PLAIN_ONLY)
+
+        def number(key: str, default: float | None = None) -> Any:
+            """A positive number; a whole one unless there is a fractional default."""
+            value = default if config.get(key) is None else config[key]
+            kinds = int | float if isinstance(default, float) else int
+            if value is None:
+                raise UserError(f'{where}: "{key}" is missing.', hint="Copy config.json anew from where the model is.")
+            if not isinstance(value, kinds) or isinstance(value, bool) or value <= 0:
+                raise UserError(f'{where}: "{key}" is {value!r}.', hint="It should be a positive number.")
+            return value
+
+        heads = number("num_attention_heads")
+        width = number("hidden_size")
         return cls(
             family=family,
-            vocabulary=_need(config, "vocab_size", where),
+            vocabulary=number("vocab_size"),
             width=width,
-            layers=_need(config, "num_hidden_layers", where),
+            layers=number("num_hidden_layers"),
             heads=heads,
-            kv_heads=config.get("num_key_value_heads") or heads,
-            head_width=config.get("head_dim") or width // heads,
-            ffn=_need(config, "intermediate_size", where),
-            context=_need(config, "max_position_embeddings", where),
-            rope_base=float(config.get("rope_theta") or rope.get("rope_theta") or 10_000.0),
-            norm_eps=float(config.get("rms_norm_eps", 1e-6)),
+            kv_heads=number("num_key_value_heads", heads),
+            head_width=number("head_dim", width // heads),
+            ffn=number("intermediate_size"),
+            context=number("max_position_embeddings"),
+            rope_base=float(number("rope_theta", float(rope.get("rope_theta") or 10_000))),
+            norm_eps=float(number("rms_norm_eps", 1e-6)),
             tied=bool(config.get("tie_word_embeddings", False)),
         )
-
-
-def _need(config: dict[str, Any], key: str, where: str) -> Any:
-    if key not in config:
-        raise UserError(f'{where}: "{key}" is missing.')
-    return config[key]

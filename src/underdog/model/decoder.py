@@ -105,15 +105,19 @@ class Decoder(nn.Module):
         return linear(hidden_ND, self.lm_head.weight)
 
     def initialise(self, seed: int) -> "Decoder":
-        """Normal weights of std 1/sqrt(width), which is the usual 0.02 at width 2,560; those that write into the
-        residual stream shrink with depth (GPT-2). At width 128 a std of 0.02 learns to copy much later
-        (docs/notebook.md)."""
+        """Normal weights of std 0.02; those that write into the residual stream shrink with depth (GPT-2).
+
+        Embeddings get std 0.7 / sqrt(width) (ours): at 0.02 a narrow model learns to copy much later
+        (docs/notebook.md).
+        """
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, weight in self.named_parameters():
-                if weight.ndim == 2:
+                if name.endswith("embed_tokens.weight"):
+                    weight.normal_(0.0, 0.7 * self.config.width**-0.5, generator=generator)
+                elif weight.ndim == 2:
                     residual = name.endswith(("o_proj.weight", "down_proj.weight"))
-                    std = self.config.width**-0.5 / ((2 * self.config.layers) ** 0.5 if residual else 1.0)
+                    std = 0.02 / (2 * self.config.layers) ** 0.5 if residual else 0.02
                     weight.normal_(0.0, std, generator=generator)
         return self
 

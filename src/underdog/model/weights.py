@@ -13,6 +13,8 @@ from underdog.model.config import ModelConfig
 from underdog.model.decoder import Decoder
 from underdog.tokens.tokenizer import Tokenizer
 
+AGAIN = "Copy config.json and model.safetensors anew, both from the same checkpoint."
+
 
 def save_pretrained(model: Decoder, tokenizer: Tokenizer, folder: Path) -> None:
     """Writes a folder that transformers, vLLM and this project read alike."""
@@ -35,19 +37,15 @@ def load_pretrained(folder: Path) -> Decoder:
     config = ModelConfig.from_hf(read_json(folder / "config.json"), str(folder / "config.json"))
     path = folder / "model.safetensors"
     if not path.exists():
-        raise UserError(
-            f"{folder} has no model.safetensors.", hint="Sharded and pickled weights are not read yet."
-        )
+        raise UserError(f"{folder} has no model.safetensors.", hint="Sharded and pickled weights are not read yet.")
     try:
         weights = load_file(path)
     except (SafetensorError, json.JSONDecodeError) as problem:
-        raise UserError(f"{path} is not a safetensors file: {problem}.") from None
+        raise UserError(f"{path} is not a safetensors file: {problem}.", hint=AGAIN) from None
     with torch.device("meta"):
         model = Decoder(config)
     wanted = {name: weight.shape for name, weight in model.named_parameters()}
-    weights = {
-        name: value.float() for name, value in weights.items() if name in wanted or name != "lm_head.weight"
-    }
+    weights = {name: value.float() for name, value in weights.items() if name in wanted or name != "lm_head.weight"}
     _check(wanted, weights, path)
     model.load_state_dict(weights, strict=False, assign=True)
     if config.tied:
@@ -59,10 +57,14 @@ def _check(wanted: dict[str, torch.Size], found: dict[str, torch.Tensor], path: 
     """Names the first weight that is missing, foreign or of another shape."""
     for name in wanted:
         if name not in found:
-            raise UserError(f"{path} lacks the weight {name} that its config.json calls for.")
+            raise UserError(f"{path} lacks the weight {name} that its config.json calls for.", hint=AGAIN)
         if found[name].shape != wanted[name]:
             raise UserError(
-                f"{path}: {name} has shape {tuple(found[name].shape)}; config.json calls for {tuple(wanted[name])}."
+                f"{path}: {name} has shape {tuple(found[name].shape)}; config.json calls for {tuple(wanted[name])}.",
+                hint=AGAIN,
             )
     if extra := sorted(found.keys() - wanted.keys()):
-        raise UserError(f"{path} holds weights that this decoder does not have: {', '.join(extra[:3])}.")
+        raise UserError(
+            f"{path} holds weights that this decoder does not have: {', '.join(extra[:3])}.",
+            hint="Merge adapters and undo quantisation first; of models, only plain Llama and Qwen3 layouts are read.",
+        )

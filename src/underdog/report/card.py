@@ -40,14 +40,17 @@ def render(run: "Run") -> str:
         ) from missing
 
     artifacts = run.artifacts
+    rows = summary_rows(artifacts)
     return templates.get_template("card.html.jinja").render(
         name=run.recipe.name,
         seed=run.recipe.seed,
         sentence=sentence(artifacts),
         last=max(artifacts.values(), key=lambda artifact: artifact.manifest["finished"], default=None),
         model=next((artifacts[stage] for stage in ("reinforce", "sft", "pretrain") if stage in artifacts), None),
-        rows=summary_rows(artifacts),
+        rows=rows,
+        reach=max((row.sampled.high for row in rows if row.sampled), default=1.0) or 1.0,
         text=sections.text(artifacts.get("curate")),
+        tokenizer=artifacts.get("tokenize"),
         pretraining=sections.pretraining(run.recipe, artifacts.get("pretrain")),
         accuracy=sections.accuracy(artifacts),
         reinforcement=sections.reinforcement(artifacts.get("reinforce")),
@@ -71,7 +74,7 @@ def _templates():
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("percent", "points", "count", "short", "figure", "clock", "spoken", "day")
+    names = ("percent", "points", "count", "short", "size", "figure", "clock", "spoken", "day")
     templates.filters.update({name: getattr(words, name) for name in names})
     templates.filters["plain"] = plain
     return templates

@@ -63,7 +63,7 @@ class LiveReporter:
     def end(self, stage: str, artifact: Artifact, reused: bool) -> None:
         self._progress.remove_task(self._task)
         when = "[dim]there already[/]" if reused else f"{artifact.seconds:6.1f} s"
-        self._console.print(f"[green]✓[/] {stage:<20} {when:<18} {result_line(artifact)}", highlight=False)
+        self._console.print(f"[green]✓[/] {stage:<20} {when:<18} {result_line(artifact)}", highlight=False, soft_wrap=True)
 
 
 def machine(recipe: Recipe) -> str:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from underdog.report.card import write_card
-from underdog.report.table import summary_rows
+from underdog.report.table import Interval, summary_rows
 from underdog.stages.pipeline import Run
 
 
@@ -30,6 +30,10 @@ def finish(run: Run) -> None:
     if "export" in run.artifacts:
         console.print(f"chat       underdog chat {run.folder}", highlight=False, soft_wrap=True)
         console.print(f"serve      underdog serve {run.folder}", highlight=False, soft_wrap=True)
+
+
+def _interval(found: Interval | None) -> str:
+    return f"{found.mean:.1%} [{found.low:.1%}, {found.high:.1%}]" if found else ""
 
 
 def card_of(run: Run) -> Path:

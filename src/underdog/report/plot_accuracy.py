@@ -8,7 +8,7 @@ from underdog.report.svg import COLOURS, NORMAL, SMALL, axes, draw
 from underdog.report.table import Row
 from underdog.report.words import percent
 
-_WIDTH, _ROW, _TOP, _BOTTOM, _LEFT, _RIGHT = 460, 58, 22, 26, 128, 62
+_WIDTH, _ROW, _TOP, _BOTTOM, _LEFT, _RIGHT = 400, 56, 22, 26, 126, 56
 
 
 def accuracy_dots(rows: Sequence[Row], chance: float | None) -> Markup:
@@ -45,12 +45,12 @@ def _paint_row(plot, place: int, row: Row, first: bool) -> None:
     plot.annotate(
         row.label,
         (0, place),
-        (-12, 0),
+        (-10, 0),
         textcoords="offset pixels",
         ha="right",
         va="center_baseline",
         color=colour,
-        size=NORMAL + 1,
+        size=NORMAL,
         fontweight="bold",
     )
     for value, name, shift, thick in ((row.sampled, "sampled", -0.13, 3.5), (row.greedy, "greedy", 0.17, 1.5)):

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup
 
 from underdog.recipe.schema import Recipe
 from underdog.report.series import pick, smooth, thin
-from underdog.report.svg import COLOURS, NORMAL, SMALL, axes, draw
+from underdog.report.svg import COLOURS, SMALL, axes, draw
 from underdog.report.words import figure as number
 from underdog.report.words import percent, short
 from underdog.text.tiers import TIERS
@@ -17,9 +18,10 @@ from underdog.tokens.phases import Schedule
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDTH, _HEIGHT = 460, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 22, 26
+_WIDTH, _HEIGHT = 400, 280
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 6, 20, 24
 _INNER = _WIDTH - _LEFT - _RIGHT
+_MIXTURE = 156  # height of the mixture; the learning rate gets the rest
 _ORDER = ("demonstrations", *TIERS)  # bottom upward: best text first, as everywhere on the card
 
 
@@ -52,11 +54,11 @@ def plan(recipe: Recipe) -> tuple[Markup, list[Stretch]]:
     rates = [schedule.at(index).lr for index in steps]
 
     def paint(figure):
-        mixture = axes(figure, _LEFT, _TOP, _RIGHT, 110)
+        mixture = axes(figure, _LEFT, _TOP, _RIGHT, _HEIGHT - _TOP - _MIXTURE)
         _paint_mixture(mixture, phases)
         mixture.set(yticks=[0, 0.5, 1], yticklabels=["0", "50", f"100{chr(0xA0)}%"], xticklabels=[])
         _name_phases(mixture, phases)
-        rate = axes(figure, _LEFT, _HEIGHT - 84, _RIGHT, _BOTTOM)
+        rate = axes(figure, _LEFT, _TOP + _MIXTURE + 26, _RIGHT, _BOTTOM)
         rate.plot(tokens, rates, color=COLOURS["ink"])
         peak = max(rates) or 1.0
         rate.set(xlim=(0, schedule.tokens), ylim=(0, 1.1 * peak), yticks=[0, peak], yticklabels=["0", number(peak)])
@@ -74,9 +76,9 @@ def loss(log: Sequence[Mapping[str, Any]], phases: Sequence[Stretch], total: flo
     held = pick(log, "tokens", "held_out")
     if len(x) < 2:
         return None
-    settled = y[len(y) // 25 :]
-    values = [*settled, *held[1]]
-    low, high = min(values), max(values)
+    settled = y[len(y) // 12 :]  # the first fall is steep and says little: it may leave the frame
+    low, high = min(*settled, *held[1]), max(settled)
+    held = held[0][held[1] <= high], held[1][held[1] <= high]
     room = 0.08 * (high - low) or 0.1
 
     def paint(figure):
@@ -84,11 +86,11 @@ def loss(log: Sequence[Mapping[str, Any]], phases: Sequence[Stretch], total: flo
         plot.set(xlim=(0, total), ylim=(low - 1.6 * room, high + room))
         plot.locator_params(axis="y", nbins=5)
         plot.plot(x, y, color=COLOURS["pretrain"], linewidth=1, alpha=0.35)
-        trend = smooth(y)
+        trend = smooth(y, 0.05 * len(y))
         plot.plot(x, trend, color=COLOURS["pretrain"])
         plot.plot(*held, "o", color=COLOURS["ink"], markersize=6, markeredgecolor=COLOURS["paper"], clip_on=False)
         for tokens, value in zip(*held, strict=True):
-            _beside(plot, tokens, value, f"{value:.2f}", total)
+            _by_dot(plot, tokens, value, value > np.interp(tokens, x, trend), total)
         _direct(plot, x, trend, "training loss")
         _token_axis(plot, total)
         _boundaries([plot], phases)
@@ -113,22 +115,48 @@ def _paint_mixture(plot: "Axes", phases: Sequence[Stretch]) -> None:
             cell = Rectangle((phase.start, base), phase.end - phase.start, share)
             cell.set(facecolor=COLOURS[tone], edgecolor=COLOURS["paper"], linewidth=1)
             plot.add_patch(cell)
-            width = (phase.end - phase.start) / total * _INNER
-            texts = (f"{source} {percent(share, 0)}", percent(share, 0))
-            fitting = [text for text in texts if width > 6.6 * len(text) + 6 and share > 0.09]
-            if fitting:
-                middle = (phase.start + phase.end) / 2, base + share / 2
-                plot.text(
-                    *middle, fitting[0], color=COLOURS[f"on-{tone}"], size=SMALL, ha="center", va="center_baseline"
-                )
+            _name_cell(plot, phase, base, source, tone, (phase.end - phase.start) / total * _INNER)
             base += share
+
+
+def _name_cell(plot: "Axes", phase: Stretch, base: float, source: str, tone: str, width: float) -> None:
+    """Source and share inside their cell, on one line or two; the share alone, or nothing, where they do not fit."""
+    share = phase.mix[source]
+    room = share * _MIXTURE
+    name, value = source, percent(share, 0)
+    if _fits(f"{name} {value}", width) and room > 13:
+        lines = [f"{name} {value}"]
+    elif _fits(name, width) and room > 28:
+        lines = [name, value]
+    elif _fits(value, width) and room > 13:
+        lines = [value]
+    else:
+        return
+    middle = (phase.start + phase.end) / 2, base + share / 2
+    for place, line in enumerate(lines):
+        shift = 7 * (len(lines) - 1 - 2 * place)
+        on = COLOURS[f"on-{tone}"]
+        plot.annotate(
+            line,
+            middle,
+            (0, shift),
+            textcoords="offset pixels",
+            color=on,
+            size=SMALL,
+            ha="center",
+            va="center_baseline",
+        )
+
+
+def _fits(text: str, width: float) -> bool:
+    return 5.8 * len(text) + 4 < width
 
 
 def _name_phases(plot: "Axes", phases: Sequence[Stretch]) -> None:
     """Above the plot, where there is room for the name."""
     total = phases[-1].end if phases else 1
     for phase in phases:
-        if (phase.end - phase.start) / total * _INNER > 6.4 * len(phase.name):
+        if _fits(phase.name, (phase.end - phase.start) / total * _INNER):
             middle = (phase.start + phase.end) / 2
             place = plot.get_xaxis_transform()
             plot.text(middle, 1.03, phase.name, transform=place, size=SMALL, ha="center", color=COLOURS["muted"])
@@ -145,27 +173,21 @@ def _token_axis(plot: "Axes", total: float) -> None:
 
     ticks = [tick for tick in MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(0, total) if 0 <= tick <= total]
     labels = [short(tick) for tick in ticks]
-    near_end = total - ticks[-1] < 0.12 * total
+    labels[-1] += " tokens"
     plot.set_xticks(ticks, labels)
-    for text, tick in zip(plot.get_xticklabels(), ticks, strict=True):
-        text.set_horizontalalignment("left" if tick == 0 else "right" if tick == total else "center")
-    if near_end:
-        labels[-1] += " tokens"
-        plot.set_xticks(ticks, labels)
-        plot.get_xticklabels()[-1].set_horizontalalignment("right" if total - ticks[-1] < 0.05 * total else "center")
-    else:
-        plot.text(total, 0, "tokens", transform=plot.get_xaxis_transform(), ha="right", va="top")
+    first, *_, last = plot.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right" if total - ticks[-1] < 0.1 * total else "center")
 
 
-def _beside(plot: "Axes", x: float, y: float, text: str, total: float) -> None:
-    """A label up and to the left of a point, so that it stays inside and off the falling curve."""
+def _by_dot(plot: "Axes", x: float, y: float, above: bool, total: float) -> None:
+    """The value of a held-out loss, on the side of its dot that is away from the training loss."""
     plot.annotate(
-        text,
+        f"{y:.2f}",
         (x, y),
-        (-6 if x > 0.1 * total else 8, 7),
+        (4 if x > 0.95 * total else 0, 8 if above else -16),
         textcoords="offset pixels",
-        size=NORMAL,
-        ha="right" if x > 0.1 * total else "left",
+        ha="right" if x > 0.95 * total else "center",
         fontweight="bold",
     )
 

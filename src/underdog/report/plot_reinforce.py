@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from underdog.report.series import Points, pick, smooth, thin
 from underdog.report.svg import COLOURS, SMALL, axes, draw
@@ -28,10 +31,10 @@ class Panel:
 PANELS = (
     Panel("Reward", "reward", "mean over all answers sampled in a step", percent),
     Panel("Validation pass@1", "validation", "the same problems at every look", percent, sparse=True),
-    Panel("Entropy", "entropy", "nats a token; zero would mean that nothing is left to explore", number),
+    Panel("Entropy", "entropy", "nats a token; what is left to explore", number),
     Panel("KL to the reference", "kl_to_reference", "nats a token; falls back to zero at a reset", number),
     Panel("Answer length", "length", "tokens", number),
-    Panel("Groups kept", "kept", "share whose answers differ in reward, the only ones that teach", percent),
+    Panel("Groups kept", "kept", "answers differ in reward: only these teach", percent),
 )
 
 
@@ -44,7 +47,7 @@ def panels(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         points = thin(pick(log, "step", panel.field))
         if len(points[0]) < 2:
             continue
-        trend = points[1] if panel.sparse else smooth(points[1], 0.1)
+        trend = points[1] if panel.sparse else _trend(points, resets)
         found.append(
             {
                 "title": panel.title,
@@ -76,6 +79,19 @@ def _draw(panel: Panel, points: Points, trend, resets: Sequence[int], steps: int
             plot.plot(x, y, "o", color=COLOURS["reinforce"], markersize=4.5, clip_on=False)
         else:
             plot.plot(x, y, color=COLOURS["reinforce"], linewidth=1, alpha=0.3)
-        plot.plot(x, trend, color=COLOURS["reinforce"], clip_on=False)
+        for part in [slice(None)] if panel.sparse else _between(x, resets):
+            plot.plot(x[part], trend[part], color=COLOURS["reinforce"], clip_on=False)
 
     return draw(f"reinforce-{panel.field}", _WIDTH, _HEIGHT, f"{panel.title} over steps", paint)
+
+
+def _trend(points: Points, resets: Sequence[int]) -> NDArray[np.float64]:
+    """A running mean that does not smear a reset."""
+    x, y = points
+    return np.concatenate([smooth(y[part], max(4, 0.1 * len(y))) for part in _between(x, resets)])
+
+
+def _between(x: NDArray[np.float64], resets: Sequence[int]) -> list[slice]:
+    """The stretches of a series that resets separate."""
+    edges = [0, *sorted({int(np.searchsorted(x, step)) for step in resets} - {0, len(x)}), len(x)]
+    return [slice(*pair) for pair in pairwise(edges)]

@@ -10,39 +10,42 @@ from numpy.typing import NDArray
 from underdog.report.svg import COLOURS, axes, draw
 
 _WIDTH, _HEIGHT = 200, 46
-_NARROWEST = 1 / 40  # of the range shown: the width of a bar for documents that all have the same value
+_NARROWEST = 1 / 30  # of the range shown: the width of a bar for documents that all have the same value
+_SPIKE = 3  # times the highest bar: as far as a spike is drawn
+
+Bar = tuple[float, float, float]  # left, right, height
 
 
 def signal_histogram(name: str, deciles: Sequence[float]) -> Markup:
-    """The values of a signal over the corpus: every bar holds a tenth of the documents, so that narrow bars are
-    high ones. Where several tenths share one value they make one bar. The outermost tenths may run off the edge.
+    """The values of a signal over the corpus: every bar holds a tenth of the documents, so that narrow bars are high.
 
+    Where several tenths share one value they make a spike, which is cut. The outermost tenths may run off the edge.
     `deciles` are the values at 0, 10, …, 100 % of the documents.
     """
-    low, high, bars = _bars(np.asarray(deciles, np.float64))
+    low, high, bars, spikes = _bars(np.asarray(deciles, np.float64))
+    top = max(height for *_, height in bars or spikes) * (_SPIKE if bars and spikes else 1)
 
     def paint(figure):
         plot = axes(figure, 0, 3, 0, 1)
-        plot.set(xlim=(low, high), ylim=(0, max(height for *_, height in bars)), yticks=[], xticks=[])
-        for left, right, height in bars:
+        plot.set(xlim=(low, high), ylim=(0, top), yticks=[], xticks=[])
+        for left, right, height in bars + spikes:
             plot.fill_between([left, right], height, color=COLOURS["text"], linewidth=0)
 
     return draw(f"signal-{name}", _WIDTH, _HEIGHT, f"Distribution of {name} over the documents", paint)
 
 
-def _bars(edges: NDArray[np.float64]) -> tuple[float, float, list[tuple[float, float, float]]]:
-    """The range shown and (left, right, height) of each bar; areas are shares of the documents."""
+def _bars(edges: NDArray[np.float64]) -> tuple[float, float, list[Bar], list[Bar]]:
+    """The range shown, the bars, and those that stand for a single value; areas are shares of the documents."""
     middle = edges[-2] - edges[1] or edges[-1] - edges[0] or 1.0
     low, high = max(edges[0], edges[1] - middle / 3), min(edges[-1], edges[-2] + middle / 3)
     least = (high - low or 1.0) * _NARROWEST
-    low, high = low - least, high + least
     share = 1 / (len(edges) - 1)
-    bars: list[tuple[float, float, float]] = []
+    bars: list[Bar] = []
     tied: dict[float, float] = {}
-    for left, right in pairwise(edges):
+    for left, right in pairwise(edges.tolist()):
         if right - left < least:
-            tied[float(right)] = tied.get(float(right), 0.0) + share
+            tied[right] = tied.get(right, 0.0) + share
         else:
-            bars.append((float(left), float(right), share / (right - left)))
-    bars += [(value - least, value, mass / least) for value, mass in tied.items()]
-    return low, high, bars
+            bars.append((left, right, share / (right - left)))
+    spikes = [(value - least / 2, value + least / 2, mass / least) for value, mass in tied.items()]
+    return low - least, high + least, bars, spikes

@@ -32,7 +32,11 @@ def text(curated: Artifact | None) -> Section:
         "kept": sum(tiers[tier]["documents"] for tier in TIERS if tier in tiers),
         "sources": {name: _shares(counts) for name, counts in metrics.get("sources", {}).items()},
         "signals": [
-            {"name": name.replace("_", " "), **signal, "svg": signal_histogram(name, signal["deciles"])}
+            {
+                "name": name.replace("non_", "non-").replace("_", " ").capitalize(),
+                **signal,
+                "svg": signal_histogram(name, signal["deciles"]),
+            }
             for name, signal in metrics.get("signals", {}).items()
         ],
         "examples": {place: metrics["examples"][place] for place in _PLACES if metrics.get("examples", {}).get(place)},
@@ -76,18 +80,25 @@ def accuracy(artifacts: Artifacts) -> Section:
         "problems": next(iter(looks.values())).metrics.get("problems"),
         "samples": next(iter(looks.values())).metrics.get("samples"),
         "best": rows.get("reinforce", shown[-1]),
+        "taught": _taught(artifacts.get("problems")),
         "gains": _gains(looks),
         "tasks": _tasks(artifacts, looks, chance),
         "stages": [(stage, label(stage)) for stage in stages],
     }
 
 
+def _taught(problems: Artifact | None) -> dict[str, int] | None:
+    """How many problems training could learn from, over all tasks."""
+    counts = list(problems.metrics.get("counts", {}).values()) if problems else []
+    total = {split: sum(task.get(split, 0) for task in counts) for split in ("demonstrations", "train")}
+    return total if counts else None
+
+
 def _gains(looks: Mapping[str, Artifact]) -> list[dict[str, Any]]:
     """Reinforcement against what it started from and against the control, problem by problem."""
-    if "reinforce" not in looks:
-        return []
-    others = [stage for stage in ("sft", "control") if stage in looks]
-    gains = [{"over": label(stage), "interval": difference(looks[stage], looks["reinforce"])} for stage in others]
+    others = {"sft": label("sft"), "control": "the same time of more SFT"}
+    pairs = [(over, looks[stage]) for stage, over in others.items() if stage in looks and "reinforce" in looks]
+    gains = [{"over": over, "interval": difference(look, looks["reinforce"])} for over, look in pairs]
     return [gain for gain in gains if gain["interval"]]
 
 
@@ -111,9 +122,10 @@ def _tasks(artifacts: Artifacts, looks: Mapping[str, Artifact], chance: float | 
         for task in tasks
     ]
     rows.append(row("all", chance, {s: look.metrics["sampled"]["mean"] for s, look in looks.items()}, "all"))
+    samples = next(iter(looks.values())).metrics.get("samples")
     anyone = {stage: look.metrics.get("any_of_samples") for stage, look in looks.items()}
     if any(value is not None for value in anyone.values()):
-        rows.append(row("any sample right", None, anyone, "any"))
+        rows.append(row(f"any of {samples}", None, anyone, "any"))
     return rows
 
 

@@ -1,6 +1,7 @@
 """Time series made fit to draw: short enough, and without the noise that hides the trend."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def pick(log: Iterable[Mapping[str, Any]], x: str, y: str) -> Points:
-    """(x, y) of the records that have both."""
-    found = [(record[x], record[y]) for record in log if x in record and isinstance(record.get(y), int | float)]
+    """(x, y) of the records that have both, as finite numbers."""
+    found = [(record[x], record[y]) for record in log if x in record and y in record and math.isfinite(record[y])]
     xs, ys = zip(*found, strict=True) if found else ((), ())
     return np.array(xs, np.float64), np.array(ys, np.float64)
 
@@ -30,10 +31,9 @@ def thin(points: Points, most: int = MOST) -> Points:
     return x_means, y_means
 
 
-def smooth(values: Sequence[float] | NDArray[np.float64], share: float = 0.05) -> NDArray[np.float64]:
-    """Centred running mean over `share` of the series, narrower at the ends; not a number is left out."""
-    y = np.asarray(values, np.float64)
-    reach = max(1, round(share * len(y) / 2))
+def smooth(y: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Centred running mean over about `width` points, fewer at the ends."""
+    reach = max(1, round(width / 2))
     total = np.concatenate(([0.0], np.cumsum(y)))
     low = np.maximum(np.arange(len(y)) - reach, 0)
     high = np.minimum(np.arange(len(y)) + reach + 1, len(y))

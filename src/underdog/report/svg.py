@@ -6,6 +6,7 @@ SVG follows the page from light to dark to paper. Sizes are in pixels at the plo
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,8 @@ def draw(name: str, width: float, height: float, description: str, paint: Callab
     from matplotlib.figure import Figure
 
     defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"}
-    with matplotlib.rc_context({**defaults, **_STYLE, "svg.hashsalt": name}):
+    with matplotlib.rc_context({**defaults, **_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page has fonts for names in every script
         figure = Figure(figsize=(width / 72, height / 72), facecolor="none")
         paint(figure)
         buffer = io.StringIO()

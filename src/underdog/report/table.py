@@ -94,6 +94,8 @@ def held_out_loss(artifact: Artifact) -> float | None:
 
 def sentence(artifacts: Artifacts) -> str:
     """The run in one sentence: how large, how long, how good, against what."""
+    if not artifacts:
+        return "Nothing made yet."
     rows = {row.stage: row for row in summary_rows(artifacts)}
     return ", ".join(_effort(artifacts, rows.values())) + ": " + _outcome(artifacts, rows) + "."
 
@@ -121,7 +123,7 @@ def _outcome(artifacts: Artifacts, rows: Mapping[str, Row]) -> str:
     losses = [row.held_out_loss for row in rows.values() if row.held_out_loss is not None]
     if losses:
         return f"held-out loss {losses[-1]:.2f} after {short(artifacts['pretrain'].metrics['tokens'])} tokens"
-    return f"as far as {_plain(list(rows)[-1])}" if rows else "nothing made yet"
+    return f"{_plain(list(rows)[-1])} done, no model yet"
 
 
 def _plain(stage: str) -> str:

@@ -36,6 +36,11 @@ def short(number: float) -> str:
     return f"{text}{SPACE}{letter}" if letter else text
 
 
+def size(bytes_: float) -> str:
+    """4311552 → "4.31 MB"."""
+    return short(bytes_) + "B" if bytes_ >= 999.5 else f"{bytes_:.0f}{SPACE}B"
+
+
 def figure(number: float) -> str:
     """Three significant digits without an exponent where people would write none: 0.3 → "0.3", 2e-05 → "2e-5"."""
     if number == 0:

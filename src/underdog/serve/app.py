@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 from starlette.types import Receive, Scope, Send
 
 from underdog.generate.session import ContextFull, Deltas, OptionError, Served, collect
-from underdog.serve.errors import ApiError, failure, install_handlers
+from underdog.serve.errors import ApiError, install_handlers
 from underdog.serve.line import Line
 from underdog.serve.requests import ChatRequest, read_request
 from underdog.serve.responses import Reply, event, model_card
@@ -117,8 +117,8 @@ async def _events(line: Line, deltas: Deltas, reply: Reply, include_usage: bool)
         if include_usage:
             yield event(reply.usage_chunk(delta.finish))
         yield event("[DONE]")
-    except Exception as problem:
-        yield event(failure(problem))
+    except ApiError as problem:  # the answer has begun: there is no other status to send
+        yield event(problem.body)
 
 
 class _Events(StreamingResponse):

@@ -1,13 +1,12 @@
 """Errors as OpenAI's clients expect them: {"error": {"message", "type", "param", "code"}}."""
 
-import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-log = logging.getLogger(__name__)
+FAILED = "The server failed; its log says why."
 
 
 class ApiError(Exception):
@@ -22,14 +21,6 @@ class ApiError(Exception):
 def error_body(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     kind = "invalid_request_error" if status < 500 else "server_error"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def failure(problem: Exception) -> dict[str, Any]:
-    """What a client learns of an error that is not its own; the rest goes to the log."""
-    if isinstance(problem, ApiError):
-        return problem.body
-    log.error("an answer failed", exc_info=problem)
-    return error_body(500, "The server failed; its log says why.", code="internal_error")
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -47,4 +38,4 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Request, problem: Exception) -> JSONResponse:
-        return JSONResponse(error_body(500, "The server failed; its log says why.", code="internal_error"), 500)
+        return JSONResponse(error_body(500, FAILED, code="internal_error"), 500)

@@ -1,12 +1,15 @@
 """The line before the model: one answer at a time, first come, first served."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 
 from underdog.generate.session import Delta, Deltas
-from underdog.serve.errors import ApiError
+from underdog.serve.errors import FAILED, ApiError
+
+log = logging.getLogger(__name__)
 
 
 class Line:
@@ -21,7 +24,7 @@ class Line:
         """The deltas, once it is their turn. Closing the generator stops the model before its next token.
 
         Raises:
-            ApiError: the line was closed before the answer was finished.
+            ApiError: the line was closed before the answer was finished, or drawing it failed.
         """
         loop = asyncio.get_running_loop()
         drawn: asyncio.Queue[Delta | Exception] = asyncio.Queue()
@@ -49,8 +52,11 @@ class Line:
         try:
             while True:
                 item = await drawn.get()
-                if isinstance(item, Exception):
+                if isinstance(item, ApiError):
                     raise item
+                if isinstance(item, Exception):
+                    log.error("drawing an answer failed", exc_info=item)
+                    raise ApiError(500, FAILED, code="internal_error") from item
                 yield item
                 if item.finish:
                     return

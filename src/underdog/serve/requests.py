@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 
 from underdog.errors import nearest
 from underdog.generate.session import Options
@@ -143,12 +144,15 @@ async def _body(request: Request) -> bytes:
     """The body, if it is not too large. One that is gets read to its end, within reason: a client that is still
     sending would miss the answer."""
     kept, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= BODY_LIMIT:
-            kept.append(chunk)
-        elif size > 16 * BODY_LIMIT:
-            break
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size <= BODY_LIMIT:
+                kept.append(chunk)
+            elif size > 16 * BODY_LIMIT:
+                break
+    except ClientDisconnect:
+        raise ApiError(499, "The client hung up.") from None
     if size > BODY_LIMIT:
         raise ApiError(413, f"The body is larger than {BODY_LIMIT:,} bytes.", code="request_too_large")
     return b"".join(kept)

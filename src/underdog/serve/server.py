@@ -39,13 +39,13 @@ def serve(
 
 def bind(host: str, port: int) -> socket.socket:
     """A socket that listens; before anything slow is done, so that a busy port is known at once."""
+    if not 0 <= port < 2**16:  # getaddrinfo would count modulo 2^16
+        raise UserError(f"There is no port {port}; they end at 65535.")
     try:
         family, *_, name = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(name, family=family, backlog=128)
     except socket.gaierror as problem:
         raise UserError(f'The host "{host}" is not known: {problem.strerror}.', hint=f"Usual is {HOST}.") from None
-    except OverflowError:
-        raise UserError(f"There is no port {port}; they end at 65535.") from None
     except OSError as problem:
         raise _cannot_listen(host, port, problem) from None
 

@@ -56,10 +56,10 @@ class Schedule:
             steps = max(1, round(phase.share * settings.tokens / settings.batch_tokens))
             length = phase.context or context
             rope_base = phase.rope_base or rope_base
-            if length > settings.batch_tokens:
+            if settings.batch_tokens % length:
                 raise UserError(
                     f'Phase "{phase.name}" has sequences of {length} tokens in batches of {settings.batch_tokens}.',
-                    hint="Raise pretrain.batch_tokens or lower the phase's context.",
+                    hint="Make pretrain.batch_tokens a multiple of the phase's context.",
                 )
             self._spans.append(self._lay_out(phase, first, steps, length, rope_base))
             first += steps

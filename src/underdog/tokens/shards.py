@@ -16,18 +16,15 @@ class Shard:
         try:
             self.offsets = np.load(folder / f"{name}.offsets.npy")  # int64 [documents + 1]
             self.tokens = np.load(folder / f"{name}.tokens.npy", mmap_mode="r")  # uint16 or uint32 [tokens]
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, EOFError) as problem:
             raise UserError(f"Shard {folder / name} cannot be read: {problem}.") from None
         if len(self.offsets) == 0 or self.offsets[-1] != len(self.tokens):
             raise UserError(f"Shard {folder / name} is damaged: its offsets do not match its tokens.")
+        self.lengths = np.diff(self.offsets)
 
     @property
     def documents(self) -> int:
         return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        return np.diff(self.offsets)
 
     def __len__(self) -> int:
         """Tokens in all."""

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from underdog.generate.engine import Engine
+from underdog.generate.session import Served
+from underdog.model.decoder import Decoder
+from underdog.model.weights import save_pretrained
+
+
+@pytest.fixture(scope="session")
+def model(tokenizer, tiny) -> Decoder:
+    return tiny(vocabulary=tokenizer.vocabulary)
+
+
+@pytest.fixture
+def checkpoint(model, tokenizer, tmp_path) -> Path:
+    save_pretrained(model, tokenizer, tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+@pytest.fixture
+def served(model, tokenizer) -> Served:
+    return Served("tiny", Engine(model, tokenizer.turn_end), tokenizer)
+
+
+class Scripted:
+    """An engine that says what it is told to, whatever it is asked."""
+
+    context = 256
+
+    def __init__(self, ids):
+        self.ids = ids
+        self.drawn = 0
+        self.closed = False
+
+    def stream(self, prompt, sampling):
+        try:
+            for token in self.ids[: sampling.max_new_tokens]:
+                self.drawn += 1
+                yield token, 0.0
+        finally:
+            self.closed = True
+
+
+@pytest.fixture
+def scripted(tokenizer):
+    """(text, whether its turn ends after it) -> a model in use that says the text."""
+
+    def make(text: str, ends: bool = True) -> Served:
+        return Served("scripted", Scripted(tokenizer.encode(text) + [tokenizer.turn_end] * ends), tokenizer)
+
+    return make

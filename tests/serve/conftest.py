@@ -1,0 +1,78 @@
+import contextlib
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+from underdog.generate.engine import Engine
+from underdog.generate.session import Served
+from underdog.serve.server import address, bind, build_server
+
+
+@pytest.fixture(scope="session")
+def tiny_served(tokenizer, tiny) -> Served:
+    """A real model, if a senseless one."""
+    return Served("tiny", Engine(tiny(vocabulary=tokenizer.vocabulary), tokenizer.turn_end), tokenizer)
+
+
+class Scripted:
+    """An engine that says `text` over and over, a token every `pause` seconds, and knows what happened to it."""
+
+    context = 4096
+
+    def __init__(self, tokenizer, text: str, pause: float):
+        self.ids = tokenizer.encode(text)
+        self.end = tokenizer.turn_end
+        self.pause = pause
+        self.prompts: list[str] = []  # in the order of service
+        self.read = tokenizer.decode
+        self.closed = threading.Semaphore(0)  # released once for every answer that ended
+
+    def stream(self, prompt, sampling):
+        self.prompts.append(self.read(prompt))
+        ids = self.ids if self.pause == 0 else self.ids * 1000
+        try:
+            for token in [*ids, self.end][: sampling.max_new_tokens]:
+                time.sleep(self.pause)
+                yield token, 0.0
+        finally:
+            self.closed.release()
+
+
+@pytest.fixture
+def scripted(tokenizer):
+    """(text, pause) -> a model that says the text; with a pause it goes on saying it."""
+
+    def make(text: str, pause: float = 0.0) -> Served:
+        return Served("scripted", Scripted(tokenizer, text, pause), tokenizer)
+
+    return make
+
+
+@contextlib.contextmanager
+def running(served: Served):
+    listening = bind("127.0.0.1", 0)
+    server = build_server(served)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield address(listening, "127.0.0.1"), server
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def serving():
+    """A model -> context manager: (address, uvicorn's server) of a real server on a free port."""
+    return running
+
+
+@pytest.fixture(scope="session")
+def api(tiny_served):
+    """The address of a server of the real model."""
+    with running(tiny_served) as (url, _):
+        yield url

@@ -1,0 +1,102 @@
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from underdog.errors import UserError
+from underdog.tokens.tokenizer import CONTROL, MARKS, SPLITTERS, Tokenizer
+
+SPLITTER = pytest.mark.parametrize("splitter", SPLITTERS)
+TRAIN = """
+import hashlib, random
+from underdog.tokens.tokenizer import Tokenizer
+source = random.Random(0)
+texts = [" ".join("".join(source.choices("abcd", k=3)) for _ in range(50)) for _ in range(100)]
+print(hashlib.sha256(Tokenizer.train(texts, 400, "qwen2").core.to_str().encode()).hexdigest())
+"""
+
+
+@SPLITTER
+@given(text=st.text())
+def test_any_text_comes_back(tokenizer_for, splitter, text):
+    tokenizer = tokenizer_for(splitter)
+    if not any(token in text for token in CONTROL):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_vocabulary_is_what_was_asked_for(tokenizer):
+    assert tokenizer.vocabulary == 500
+    tokens = [tokenizer.core.id_to_token(index) for index in range(500)]
+    assert len(set(tokens)) == 500 and None not in tokens
+    assert tuple(tokens[:5]) == (*CONTROL, *MARKS)
+    assert {tokenizer.core.decode([index]) for index in range(5, 261)} >= {chr(code) for code in range(32, 127)}
+
+
+@SPLITTER
+def test_saved_and_loaded(tokenizer_for, splitter, strings, tmp_path):
+    tokenizer = tokenizer_for(splitter)
+    tokenizer.save(tmp_path, context=128)
+    loaded = Tokenizer.load(tmp_path)
+    assert loaded.splitter == splitter
+    assert loaded.special_ids() == tokenizer.special_ids()
+    assert loaded.encode_many(strings) == [tokenizer.encode(text) for text in strings]
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["model_max_length"] == 128
+
+
+def test_training_gives_the_same_in_every_process():
+    runs = [
+        subprocess.run([sys.executable, "-c", TRAIN], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1] and len(runs[0].strip()) == hashlib.sha256().digest_size * 2
+
+
+@pytest.mark.parametrize(
+    ("splitter", "pieces"),
+    [("qwen2", ["1", "2", "3", "4", "5"]), ("llama-bpe", ["123", "45"]), ("gpt-2", ["12345"])],
+)
+def test_how_numbers_are_split(splitter, pieces):
+    tokenizer = Tokenizer.train(["12345"] * 10, 400, splitter)
+    assert [tokenizer.decode([token]) for token in tokenizer.encode("12345")] == pieces
+
+
+def test_no_text_can_forge_a_control_token(tokenizer):
+    for token in CONTROL:
+        text = f"a{token}b"
+        assert tokenizer.core.token_to_id(token) not in tokenizer.encode(text)
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_marks_are_single_tokens_that_survive_decoding(tokenizer):
+    ids = tokenizer.encode("<think>2 + 2</think>4")
+    assert (ids[0], ids[-2]) == (tokenizer.think, tokenizer.end_think)
+    assert tokenizer.decode(ids) == "<think>2 + 2</think>4"
+    framed = [tokenizer.turn_start, *ids, tokenizer.turn_end, tokenizer.end_of_text]
+    assert tokenizer.decode(framed) == tokenizer.decode(ids)
+
+
+def test_no_tokenizer_in_the_folder(tmp_path):
+    with pytest.raises(UserError, match=r"has no tokenizer\.json"):
+        Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"model": {"type": "BPE"}}'])
+def test_a_file_that_is_no_tokenizer(tmp_path, content):
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(UserError, match=r"tokenizer\.json is not a tokenizer"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_tokenizer_of_another_kind(tokenizer, tmp_path):
+    path = tmp_path / "tokenizer.json"
+    for old, new, what in (
+        ("<|im_start|>", "<start>", r'no token "<\|im_start\|>"'),
+        (r"(?i:'s|'t", r"(?i:'t|'s", "splits text by a pattern that this project does not know"),
+    ):
+        path.write_text(tokenizer.core.to_str().replace(old, new))
+        with pytest.raises(UserError, match=what):
+            Tokenizer.load(tmp_path)
