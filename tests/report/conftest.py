@@ -31,31 +31,27 @@ TASKS = {  # accuracy of a sampled answer by stage: chance, pretrain, sft, contr
 }
 STAGES = ("pretrain", "sft", "control", "reinforce")
 SIGNALS = {  # definition, weight, deciles of the raw values
-    "information_density": ("Different content words in sentences, for the document's length.", 2.0,
-        [0.0, 0.031, 0.069, 0.101, 0.128, 0.152, 0.174, 0.197, 0.222, 0.253, 0.454]),
-    "knowledge_density": ("Names, numbers and quoted terms inside sentences, a word.", 2.0,
-        [0.0, 0.0, 0.0, 0.006, 0.01, 0.015, 0.021, 0.027, 0.035, 0.048, 0.165]),
-    "educational_value": ("Definitions, interpretations and worked examples, a word.", 2.0,
-        [0.0, 0.0, 0.0, 0.0, 0.005, 0.008, 0.01, 0.012, 0.015, 0.021, 0.08]),
-    "reasoning": ("Words that join a cause or a condition to what follows from it, a word.", 2.0,
-        [0.0, 0.0, 0.0, 0.0, 0.003, 0.007, 0.01, 0.013, 0.018, 0.024, 0.074]),
-    "prose_share": ("Share of the lines that are neither code nor a table.", 2.0,
-        [0.0, 0.466, 0.616, 0.7, 0.765, 0.818, 0.87, 0.923, 1.0, 1.0, 1.0]),
-    "non_boilerplate": ("Free of the words of licences, change logs, generated files and page frames.", 3.0,
-        [-0.17, -0.005, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
-    "fluency": ("Share of all words in sentences of 8 to 40 words that function words hold together.", 1.0,
-        [0.0, 0.0, 0.068, 0.119, 0.176, 0.229, 0.287, 0.343, 0.412, 0.493, 0.832]),
-    "literacy": ("Share of the runs between spaces that are words.", 1.0,
-        [0.0, 0.532, 0.623, 0.693, 0.753, 0.811, 0.864, 0.905, 0.938, 0.969, 1.0]),
-    "cleanliness": ("Share of the visible characters that are letters, full stops or commas.", 1.0,
-        [0.325, 0.75, 0.795, 0.83, 0.86, 0.887, 0.911, 0.933, 0.955, 0.976, 1.0]),
-    "non_repetition": ("1 − the worst of the duplicate shares as a multiple of its limit.", 1.0,
-        [-6.463, -0.795, -0.221, 0.064, 0.255, 0.394, 0.5, 0.594, 0.683, 0.811, 1.0]),
-    "structure": ("Share of the paragraphs that end as a sentence or announce what follows.", 1.0,
-        [0.0, 0.2, 0.333, 0.462, 0.534, 0.667, 0.75, 0.857, 1.0, 1.0, 1.0]),
-    "completeness": ("How many hold: begins like a text, ends like a sentence, is not cut off.", 1.0,
-        [1.0, 3.0, 3.0, 3.0, 3.0, 3.0, 4.0, 4.0, 4.0, 4.0, 4.0]),
-}  # fmt: skip
+    "information_density": (
+        "Different content words in sentences, for the document's length.",
+        2.0,
+        [0.0, 0.031, 0.069, 0.101, 0.128, 0.152, 0.174, 0.197, 0.222, 0.253, 0.454],
+    ),
+    "educational_value": (
+        "Definitions, interpretations and worked examples, a word.",
+        2.0,
+        [0.0, 0.0, 0.0, 0.0, 0.005, 0.008, 0.01, 0.012, 0.015, 0.021, 0.08],
+    ),
+    "non_boilerplate": (
+        "Free of the words of licences, change logs, generated files and page frames.",
+        3.0,
+        [-0.17, -0.005, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+    ),
+    "non_repetition": (
+        "1 − the worst of the duplicate shares as a multiple of its limit.",
+        1.0,
+        [-6.463, -0.795, -0.221, 0.064, 0.255, 0.394, 0.5, 0.594, 0.683, 0.811, 1.0],
+    ),
+}
 EXCERPTS = {
     "top": [
         "Return the number of ways to choose k items from n items without repetition and without order.\n\n"
@@ -88,8 +84,6 @@ def curated(out):
     out.earlier = 21.4
     out.metrics = {
         "funnel": [{"step": step, "documents": d, "characters": c} for step, (d, c) in FUNNEL.items()],
-        "rejected": 3,
-        "dropped": {"below medium": 1971, "near-duplicate": 349, "duplicate": 185, "contaminated": 13, "short": 7},
         "tiers": tiers(2140, 2365, 2645, 2525),
         "sources": {
             "python-docs": tiers(998, 603, 359, 190),
@@ -126,9 +120,7 @@ def problems_made(out):
     out.earlier = 15.0
     out.metrics = {
         "counts": {task: {"demonstrations": 750, "train": 2000, "validation": 50, "test": 40} for task in TASKS},
-        "set_aside": {task: 0 for task in TASKS},
         "chance": {task: values[0] for task, values in TASKS.items()},
-        "examples": {},
     }
 
 
@@ -152,7 +144,6 @@ def pretrained(recipe):
         out.metrics = {
             "parameters": 1_049_984,
             "tokens": schedule.tokens,
-            "tokens_by_source": schedule.used,
             "held_out_loss": held_out,
             "tokens_per_second": 5210.4,
         }
@@ -221,8 +212,6 @@ def evaluated(stage, hostile=""):
             "any_of_samples": sum(value > 0 for value in everyone) / len(everyone),
             "chance": 0.026,
             "by_task": by_task,
-            "length": 38.0,
-            "truncated": 0.01,
         }
 
     return build

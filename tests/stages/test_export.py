@@ -13,9 +13,9 @@ from underdog.stages.export import FILES, export, logit_error, own_texts
 pytest.importorskip("gguf")
 
 
-@pytest.fixture
-def checkpoint(tiny, tokenizer, tmp_path):
-    folder = tmp_path / "reinforce-0123"
+@pytest.fixture(scope="module")
+def checkpoint(tiny, tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store") / "reinforce-0123"
     save_pretrained(tiny(ffn=80), tokenizer, folder)
     (folder / "manifest.json").write_text("{}")
     (folder / "log.jsonl").write_text("{}\n")
@@ -30,8 +30,13 @@ def run(checkpoint, formats, path):
     return draft, seen
 
 
-def test_the_folder_and_the_files(checkpoint, tmp_path):
-    draft, progress = run(checkpoint, ["f32", "f16", "q8_0"], tmp_path / "out")
+@pytest.fixture(scope="module")
+def exported(checkpoint, tmp_path_factory):
+    return run(checkpoint, ["f32", "f16", "q8_0"], tmp_path_factory.mktemp("store") / "export")
+
+
+def test_the_folder_and_the_files(checkpoint, exported):
+    draft, progress = exported
     assert {str(path.relative_to(draft.path)) for path in draft.path.rglob("*") if path.is_file()} == {
         *(f"huggingface/{name}" for name in FILES),
         *("f32.gguf", "f16.gguf", "q8_0.gguf"),
@@ -47,8 +52,8 @@ def test_the_folder_and_the_files(checkpoint, tmp_path):
     assert metrics["f16_instead_of_q8_0"] == [f"model.layers.{layer}.mlp.down_proj.weight" for layer in (0, 1)]
 
 
-def test_how_far_each_file_is_from_the_checkpoint(checkpoint, tokenizer, tmp_path):
-    draft, _ = run(checkpoint, ["f32", "f16", "q8_0"], tmp_path / "out")
+def test_how_far_each_file_is_from_the_checkpoint(checkpoint, exported, tokenizer):
+    draft, _ = exported
     f32, f16, q8_0 = (draft.metrics["against_checkpoint"][kind] for kind in ("f32", "f16", "q8_0"))
     assert f32 == {"largest": 0.0, "mean": 0.0, "same_best_token": 1.0}
     assert 0 < f16["mean"] < q8_0["mean"] < 0.2
@@ -59,11 +64,9 @@ def test_how_far_each_file_is_from_the_checkpoint(checkpoint, tokenizer, tmp_pat
     model, other = load_pretrained(checkpoint.path), read_gguf(draft.path / "q8_0.gguf")
     texts = own_texts(model, tokenizer)
     assert draft.metrics["compared_tokens"] == sum(map(len, texts)) > 1000
+    ids_N, attend = torch.cat(list(map(torch.tensor, texts))), Packed(end_to_end(list(map(len, texts))))
     with torch.no_grad():
-        both = [
-            [one.logits(one(torch.tensor(ids), Packed([Span(0, len(ids))]))) for ids in texts] for one in (model, other)
-        ]
-    a, b = (torch.cat(one) for one in both)
+        a, b = (one.logits(one(ids_N, attend)) for one in (model, other))
     assert q8_0["largest"] == pytest.approx((a - b).abs().max().item())
     assert q8_0["mean"] == pytest.approx((a - b).abs().mean().item(), rel=1e-4)
     assert q8_0["same_best_token"] == pytest.approx((a.argmax(-1) == b.argmax(-1)).float().mean().item())

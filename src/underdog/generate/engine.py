@@ -146,12 +146,12 @@ class _RunningBatch:
 
     def retire(self, stop: int) -> list[_Row]:
         """Returns the rows that are done and takes them out of the batch."""
-        done = [
-            row
-            for row in self._slots
-            if row is not None and (row.ids[-1] == stop or len(row.ids) >= row.limit)
-        ]
-        self._slots = [None if row in done else row for row in self._slots] if done else self._slots
+        done = []
+        for slot, row in enumerate(self._slots):
+            if row is not None and (row.ids[-1] == stop or len(row.ids) >= row.limit):
+                done.append(row)
+                self._slots[slot] = None
+                self._cache.lengths[slot] = 0  # it is computed on for a while, and must not outgrow the cache
         return done
 
     def read(self) -> None:

@@ -27,10 +27,17 @@ def choose(logits_RV: Tensor, sampling: Sampling, random: torch.Generator) -> tu
         logprobs_RV = (logits_RV / sampling.temperature).log_softmax(-1)
         if sampling.top_k or sampling.top_p < 1:
             logprobs_RV = _truncate(logprobs_RV, sampling.top_k, sampling.top_p).log_softmax(-1)
-        # The largest of (log p + Gumbel noise) is a draw from p.
-        noise_RV = torch.empty_like(logprobs_RV).exponential_(generator=random).log_().neg_()
-        ids_R = (logprobs_RV + noise_RV).argmax(-1)
+        ids_R = _draw(logprobs_RV, random)
     return ids_R, logprobs_RV.gather(-1, ids_R[:, None]).squeeze(-1)
+
+
+def _draw(logprobs_RV: Tensor, random: torch.Generator) -> Tensor:
+    """One id [R] for each row by inverting its distribution: one random number a row, not one a token."""
+    mass_RV = logprobs_RV.exp().cumsum(-1)
+    total_R1 = mass_RV[:, -1:]
+    at_R1 = torch.rand(total_R1.shape, generator=random) * total_R1
+    below_R1 = torch.nextafter(total_R1, torch.zeros(()))  # rounding must not lead past the last possible id
+    return torch.searchsorted(mass_RV, torch.minimum(at_R1, below_R1), right=True).squeeze(-1)
 
 
 def _truncate(logprobs_RV: Tensor, top_k: int, top_p: float) -> Tensor:

@@ -1,19 +1,19 @@
 """A recipe from its file: TOML, the recipe it extends, presets, --scale and --set, and where each value came from."""
 
 import difflib
-import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from underdog.errors import UserError, did_you_mean
 from underdog.recipe.presets import expand_phases
 from underdog.recipe.scale import scaled
-from underdog.recipe.schema import Phase, Recipe
+from underdog.recipe.schema import Recipe
+from underdog.recipe.tables import above, flat, key_lines, merged, put, taken
 
 Origins = dict[str, str]  # "sft.steps" -> "recipes/demo.toml line 41"
 
@@ -28,7 +28,7 @@ class Resolved:
 
     def settings(self) -> Iterator[tuple[str, Any, str]]:
         """(dotted key, value, origin) of every setting, in the order of the stages."""
-        for key, value in _flat(self.recipe.model_dump(by_alias=True)):
+        for key, value in flat(self.recipe.model_dump(by_alias=True)):
             yield key, value, self.origins.get(key) or self._origin_above(key)
 
     def _origin_above(self, key: str) -> str:
@@ -51,12 +51,13 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), scale: float = 1.0) -
     values, origins = _read(path)
     for override in overrides:
         key, value = parse_override(override)
-        _put(values, key, value, override)
-        origins[key] = "--set"
+        put(values, key, value, f'--set "{override}"')
+        origins = {**_without(origins, [key]), key: "--set"}
     recipe = _validate(values, origins)
     if scale != 1.0:
-        recipe, changed = scaled(recipe, scale)
-        origins.update(dict.fromkeys(changed, f"--scale {scale:g}"))
+        before, recipe = dict(flat(recipe.model_dump(by_alias=True))), scaled(recipe, scale)
+        after = flat(recipe.model_dump(by_alias=True))
+        origins.update({key: f"--scale {scale:g}" for key, value in after if before.get(key) != value})
     warnings = _without_effect(recipe, origins)
     return Resolved(_with_phases(recipe, origins), origins, warnings)
 
@@ -65,21 +66,18 @@ def replaced(resolved: Resolved, changes: Mapping[str, Any]) -> Resolved:
     """The recipe with some settings changed (dotted keys), checked again: how a switch is turned."""
     values = resolved.recipe.model_dump(by_alias=True)
     for key, value in changes.items():
-        _put(values, key, value, f"{key}={value}")
-    recipe = _validate(values, {})
-    if recipe.pretrain.preset != "own" and any(key.startswith("pretrain.") for key in changes):
-        values["pretrain"]["phase"] = []
-        recipe = _with_phases(_validate(values, {}), {})
-    return Resolved(recipe, {**resolved.origins, **dict.fromkeys(changes, "switch")})
+        put(values, key, value, f'"{key}={value}"')
+    origins = {**_without(resolved.origins, changes), **dict.fromkeys(changes, "switch")}
+    if values["pretrain"]["preset"] != "own":
+        values["pretrain"]["phase"] = []  # written out anew
+    return Resolved(_with_phases(_validate(values, origins), origins), origins)
 
 
 def parse_override(text: str) -> tuple[str, Any]:
     """("sft.steps", 200) from "sft.steps=200"."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UserError(
-            f'--set "{text}" is not of the form section.key=value.', hint="Example: --set sft.steps=200"
-        )
+        raise UserError(f'--set "{text}" is not of the form section.key=value.', hint="Example: --set sft.steps=200")
     try:
         return key.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
     except tomllib.TOMLDecodeError:
@@ -88,59 +86,51 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def _read(path: Path, chain: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Origins]:
     """Values and origins of a file over those of the recipe it extends."""
-    path = path.resolve() if path.is_symlink() else path
-    if path in chain:
-        raise UserError(
-            f"Recipes extend each other in a circle: {' → '.join(str(p) for p in (*chain, path))}."
-        )
+    if path.resolve() in chain:
+        circle = " → ".join(str(file) for file in (*chain, path.resolve()))
+        raise UserError(f"Recipes extend each other in a circle: {circle}.")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"There is no recipe {path}.", hint=_recipes_beside(path)) from None
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as problem:
+    except (OSError, UnicodeDecodeError) as problem:
         raise UserError(f"Recipe {path} cannot be read: {problem}.") from None
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
         raise UserError(f"{path} is not valid TOML: {problem}.") from None
     origins = {key: f"{path} line {line}" for key, line in key_lines(text).items()}
     if "extends" in values:
-        base_values, base_origins = _read(path.parent / str(values.pop("extends")), (*chain, path))
-        values = _merged(base_values, values)
-        origins = {**base_origins, **origins}
+        real = path.resolve() if path.is_symlink() else path
+        base = real.parent / str(values.pop("extends"))
+        if not base.is_file():
+            raise UserError(f"{origins['extends']}: there is no recipe {base}.", hint=_recipes_beside(base))
+        base_values, base_origins = _read(base, (*chain, path.resolve()))
+        origins = {**_without(base_origins, taken(base_values, values)), **origins}
+        values = merged(base_values, values)
     return values, origins
-
-
-def key_lines(text: str) -> dict[str, int]:
-    """The line of each key of a TOML text by dotted name, and of each header as "[section]".
-
-    The tables of an array count from 0: `pretrain.phase.0`.
-    """
-    lines: dict[str, int] = {}
-    prefix = ""
-    counts: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*(\[\[?)\s*([\w.\-]+)\s*\]", line):
-            prefix = header[2]
-            if header[1] == "[[":
-                index = counts[prefix] = counts.get(prefix, -1) + 1
-                prefix = f"{prefix}.{index}"
-            lines[f"[{prefix}]"] = number
-        elif key := re.match(r"\s*([\w.\-]+)\s*=", line):
-            lines[f"{prefix}.{key[1]}" if prefix else key[1]] = number
-    return lines
 
 
 def _validate(values: dict[str, Any], origins: Origins) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as problem:
-        raise _explained(problem.errors()[0], origins) from None
+        raise _explained(min(problem.errors(), key=_rank), origins) from None
+
+
+_UNION = ("constrained-float", "Rate")  # the members of `Phase.lr`, as pydantic names them in an error's place
+
+
+def _rank(error: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Which of several errors to show: a key that is missing is often one that was misspelt, and a table where a
+    number may stand is meant to be a table."""
+    wrong_member = error["loc"][-1:] == _UNION[:1] and isinstance(error["input"], dict)
+    return wrong_member, error["type"] == "missing"
 
 
 def _explained(error: Mapping[str, Any], origins: Origins) -> UserError:
     """One pydantic error as a sentence with file, line, key and the nearest right name."""
-    path = [str(part) for part in error["loc"] if part not in ("float", "Rate")]
+    path = [str(part) for part in error["loc"] if part not in _UNION]
     key = ".".join(path)
     where = _origin(key, origins)
     if error["type"] == "extra_forbidden":
@@ -148,7 +138,8 @@ def _explained(error: Mapping[str, Any], origins: Origins) -> UserError:
         known = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
         kind = "section" if len(path) == 1 and isinstance(error.get("input"), dict) else "key"
         return UserError(f'{where}: recipe has no {kind} "{key}".', hint=_suggestion(path, known))
-    message = error["msg"].removeprefix("Value error, ")
+    section = error["type"] in ("model_type", "dict_type")
+    message = "should be a table of settings" if section else error["msg"].removeprefix("Value error, ")
     given = "" if isinstance(error.get("input"), dict) else f" (given: {error['input']!r})"
     return UserError(f"{where}: {key or 'recipe'}: {message}{given}.")
 
@@ -166,49 +157,33 @@ def _suggestion(path: list[str], known: list[str]) -> str:
 
 def _model_at(path: Sequence[str]) -> type[BaseModel] | None:
     """The section that a dotted path leads to."""
-    model: Any = Recipe
+    model: type[BaseModel] | None = Recipe
     for part in path:
-        if part.isdigit():
-            continue
-        field = model.model_fields.get(part)
-        model = Phase if part == "phase" else (field.annotation if field else None)
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return None
+        if model and not part.isdigit():
+            field = model.model_fields.get(part)
+            model = _section_in(field.annotation) if field else None
     return model
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section in an annotation such as `float | Rate` or `list[Phase]`."""
+    if inner := get_args(annotation):
+        return next(filter(None, map(_section_in, inner)), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _origin(key: str, origins: Origins) -> str:
     """Where a key comes from: its own line, that of a value above it, of its header, or of a key below it."""
-    for name in _above(key):
+    for name in above(key):
         if found := origins.get(name) or origins.get(f"[{name}]"):
             return found
     return next((origin for name, origin in origins.items() if name.startswith(f"{key}.")), "the recipe")
 
 
-def _above(key: str) -> Iterator[str]:
-    yield key
-    while "." in key:
-        key = key.rpartition(".")[0]
-        yield key
-
-
-def _put(values: dict[str, Any], key: str, value: Any, text: str) -> None:
-    """Sets values["a"]["b"]["c"] for "a.b.c"; numbers index into arrays."""
-    *path, last = key.split(".")
-    here: Any = values
-    for part in path:
-        here = here[int(part)] if isinstance(here, list) and part.isdigit() else here.setdefault(part, {})
-        if not isinstance(here, dict | list):
-            raise UserError(f'"{text}": "{part}" holds a value, not a section.')
-    here[int(last) if isinstance(here, list) else last] = value
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    both = dict(base)
-    for key, value in over.items():
-        nested = isinstance(value, dict) and isinstance(base.get(key), dict)
-        both[key] = _merged(base[key], value) if nested else value
-    return both
+def _without(origins: Origins, keys: Iterable[str]) -> Origins:
+    """The origins of all but these keys and what lies below them."""
+    gone = set(keys)
+    return {name: origin for name, origin in origins.items() if gone.isdisjoint(above(name.strip("[]")))}
 
 
 def _with_phases(recipe: Recipe, origins: Origins) -> Recipe:
@@ -216,24 +191,32 @@ def _with_phases(recipe: Recipe, origins: Origins) -> Recipe:
     pretrain = recipe.pretrain
     if pretrain.preset == "own":
         if not pretrain.phase:
-            raise UserError('pretrain.preset is "own", but there is no [[pretrain.phase]].')
+            where = _origin("pretrain.preset", origins)
+            raise UserError(f'{where}: pretrain.preset is "own", but there is no [[pretrain.phase]].')
     else:
         if pretrain.phase:
             raise UserError(
-                f'The recipe has [[pretrain.phase]] tables and pretrain.preset = "{pretrain.preset}".',
+                f"{_origin('pretrain.phase.0', origins)}: the recipe has [[pretrain.phase]] tables and "
+                f'pretrain.preset = "{pretrain.preset}".',
                 hint='Use preset = "own" for phases of your own.',
             )
         pretrain = pretrain.model_copy(update={"phase": expand_phases(pretrain, recipe.model)})
         origins["pretrain.phase"] = f"preset {pretrain.preset}"
     total = sum(phase.share for phase in pretrain.phase)
     if abs(total - 1) > 1e-3:
-        raise UserError(f"The shares of the pretraining phases add up to {total:g}, not 1.")
-    for phase in pretrain.phase:
+        where = _origin("pretrain.phase.0.share", origins)
+        raise UserError(f"{where}: the shares of the pretraining phases add up to {total:g}, not 1.")
+    for index, phase in enumerate(pretrain.phase):
+        here = f"pretrain.phase.{index}"
         if abs(sum(phase.mix.values()) - 1) > 1e-3:
-            raise UserError(f'The mix of phase "{phase.name}" adds up to {sum(phase.mix.values()):g}, not 1.')
+            raise UserError(
+                f'{_origin(f"{here}.mix", origins)}: the mix of phase "{phase.name}" adds up to '
+                f"{sum(phase.mix.values()):g}, not 1."
+            )
         if (phase.context or 0) > recipe.model.context:
             raise UserError(
-                f'Phase "{phase.name}" has sequences of {phase.context} tokens; model.context is {recipe.model.context}.'
+                f'{_origin(f"{here}.context", origins)}: phase "{phase.name}" has sequences of {phase.context} '
+                f"tokens; model.context is {recipe.model.context}."
             )
     return recipe.model_copy(update={"pretrain": pretrain})
 
@@ -260,17 +243,6 @@ def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
         for prefix, idle, why in rules
         if idle and key.startswith(prefix) and key != "reinforce.steps"
     )
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-        for index, inner in enumerate(value):
-            yield from _flat(inner, f"{prefix}.{index}")
-    else:
-        yield prefix, value
 
 
 def _recipes_beside(path: Path) -> str | None:

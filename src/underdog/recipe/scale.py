@@ -2,75 +2,79 @@
 
 With `--scale s` the tokens, the steps and the problems shrink by s, the parameters by about the square root of s
 (width and depth by its sixth root each: a model has about width² × depth parameters), the vocabulary by the square
-root, context and batch by the fourth root. The rule is ours; each floor keeps the smallest run a real one.
+root, context and batch by the fourth root, the batch further where it would leave too few steps. The rule is ours;
+each floor keeps the smallest run a real one.
 """
 
-from collections.abc import Callable
+import math
 
-from underdog.recipe.schema import Recipe
+from underdog.errors import UserError
+from underdog.recipe.schema import Model, Recipe
 
-Rule = Callable[[float], float]
+FEWEST_STEPS = 100  # of pretraining: fewer learn next to nothing, whatever the batch
 
 
-def scaled(recipe: Recipe, scale: float) -> tuple[Recipe, list[str]]:
-    """The recipe at `scale`, and the dotted keys of the settings that changed."""
-    model = recipe.model
+def scaled(recipe: Recipe, scale: float) -> Recipe:
+    """The recipe at `scale`. What shrinks never ends above where it was, nor what grows below.
+
+    Raises:
+        UserError: the scale is not a positive number.
+    """
+    if not 0 < scale < math.inf:
+        raise UserError(
+            f"A scale of {scale:g} cannot be.", hint="1 is the recipe as it is, 0.01 has a hundredth of its tokens."
+        )
+    model = _scaled_model(recipe.model, scale)
+    pretrain, problems = recipe.pretrain, recipe.problems
+    steps = recipe.reinforce.steps
+    tokens = _whole(pretrain.tokens, scale, 100_000)
+    batch = scale**0.25 if scale > 1 else min(scale**0.25, tokens / FEWEST_STEPS / pretrain.batch_tokens)
+    updates = {
+        "pretrain": {
+            "tokens": tokens,
+            "batch_tokens": _whole(pretrain.batch_tokens, batch, model.context, multiple=model.context),
+            "phase": [
+                phase.model_copy(update={"context": phase.context and _context(phase.context, scale)})
+                for phase in pretrain.phase
+            ],
+        },
+        "tokenizer": {"vocabulary": _whole(recipe.tokenizer.vocabulary, scale**0.5, 512, multiple=64)},
+        "problems": {
+            "demonstrations": _whole(problems.demonstrations, scale, 100),
+            "train": _whole(problems.train, scale, 200),
+            "validation": _whole(problems.validation, scale, 20),
+            "test": _whole(problems.test, scale, 40),
+        },
+        "sft": {"steps": _whole(recipe.sft.steps, scale, 20)},
+        "reinforce": {"steps": _whole(steps, scale, 3) if steps else 0},
+    }
+    sections = {name: getattr(recipe, name).model_copy(update=update) for name, update in updates.items()}
+    return recipe.model_copy(update={"model": model, **sections})
+
+
+def _scaled_model(model: Model, scale: float) -> Model:
+    """Heads of at most 32 where it shrinks, so that few of them still make a width."""
     head = min(model.head_width, 32) if scale < 1 else model.head_width
     groups = model.heads // model.kv_heads
-    kv_heads = max(1, round(model.kv_heads * model.head_width * scale ** (1 / 6) / head))
-    width = kv_heads * groups * head
-    model = model.model_copy(
+    kv_heads = _whole(model.kv_heads * model.head_width // head, scale ** (1 / 6), 1)
+    growth = kv_heads * groups * head / (model.heads * model.head_width)
+    return model.model_copy(
         update={
             "head_width": head,
             "kv_heads": kv_heads,
             "heads": kv_heads * groups,
-            "width": width,
-            "ffn": max(64, 32 * round(recipe.model.ffn / recipe.model.width * width / 32)),
-            "layers": _whole(recipe.model.layers * scale ** (1 / 6), 2),
-            "context": _whole(recipe.model.context * scale**0.25, 256, multiple=64),
+            "width": _whole(model.width, growth, head, multiple=head),
+            "ffn": _whole(model.ffn, growth, 64, multiple=32),
+            "layers": _whole(model.layers, scale ** (1 / 6), 2),
+            "context": _context(model.context, scale),
         }
     )
-    longest = model.context
-    pretrain = recipe.pretrain.model_copy(
-        update={
-            "tokens": _whole(recipe.pretrain.tokens * scale, 100_000),
-            "batch_tokens": _whole(recipe.pretrain.batch_tokens * scale**0.25, longest, multiple=longest),
-            "phase": [
-                phase.model_copy(update={"context": phase.context and min(phase.context, longest)})
-                for phase in recipe.pretrain.phase
-            ],
-        }
-    )
-    changed = recipe.model_copy(
-        update={
-            "model": model,
-            "pretrain": pretrain,
-            "tokenizer": recipe.tokenizer.model_copy(
-                update={"vocabulary": _whole(recipe.tokenizer.vocabulary * scale**0.5, 512, multiple=64)}
-            ),
-            "problems": recipe.problems.model_copy(
-                update={
-                    "demonstrations": _whole(recipe.problems.demonstrations * scale, 100),
-                    "train": _whole(recipe.problems.train * scale, 200),
-                    "validation": _whole(recipe.problems.validation * scale, 20),
-                    "test": _whole(recipe.problems.test * scale, 40),
-                }
-            ),
-            "sft": recipe.sft.model_copy(update={"steps": _whole(recipe.sft.steps * scale, 20)}),
-            "reinforce": recipe.reinforce.model_copy(
-                update={"steps": _whole(recipe.reinforce.steps * scale, 3) if recipe.reinforce.steps else 0}
-            ),
-        }
-    )
-    before, after = dict(_numbers(recipe)), dict(_numbers(changed))
-    return changed, [key for key, value in after.items() if before.get(key) != value]
 
 
-def _whole(value: float, least: int, multiple: int = 1) -> int:
-    return max(least, multiple * round(value / multiple))
+def _context(context: int, scale: float) -> int:
+    return _whole(context, scale**0.25, 256, multiple=64)
 
 
-def _numbers(recipe: Recipe):
-    for section, values in recipe.model_dump().items():
-        if isinstance(values, dict):
-            yield from ((f"{section}.{key}", value) for key, value in values.items())
+def _whole(value: int, factor: float, least: int, multiple: int = 1) -> int:
+    changed = max(least, multiple * round(value * factor / multiple))
+    return min(changed, value) if factor <= 1 else max(changed, value)

@@ -6,16 +6,17 @@ only what it wants to say.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Below1 = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Model(Section):
@@ -37,9 +38,11 @@ class Model(Section):
     """The output head shares the embedding's weights."""
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> "Model":
+    def _heads_fit(self) -> "Model":
         if self.heads % self.kv_heads:
             raise ValueError(f"heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})")
+        if self.head_width % 2:
+            raise ValueError(f"head_width ({self.head_width}) must be even: rotary positions turn pairs")
         return self
 
 
@@ -96,8 +99,8 @@ class Phase(Section):
     name: str
     share: Share
     """Share of `pretrain.tokens`; the shares of all phases add up to 1."""
-    lr: float | Rate
-    mix: dict[str, float]
+    lr: NotNegative | Rate
+    mix: dict[str, Share]
     """Shares of the tokens by tier; `demonstrations` is a source too."""
     context: Count | None = None
     """Sequence length in tokens; the model's context unless said."""
@@ -108,8 +111,8 @@ class Phase(Section):
 class Optimizer(Section):
     kind: Literal["adamw", "muon"] = "adamw"
     """`muon` updates the matrices inside the blocks by orthogonalised momentum, the rest by AdamW."""
-    beta1: Share = 0.9
-    beta2: Share = 0.95
+    beta1: Below1 = 0.9
+    beta2: Below1 = 0.95
     """AdamW's second-moment decay; Muon's momentum."""
     weight_decay: NotNegative = 0.1
     clip: Positive = 1.0
@@ -194,6 +197,7 @@ class Recipe(Section):
     """From raw text to a served model."""
 
     name: str = "model"
+    """The run's folder is called by it."""
     seed: int = 1
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0 = all cores. Results are bit-identical only at the same number of threads."""
@@ -207,3 +211,10 @@ class Recipe(Section):
     control: Control = Control()
     evaluate: Evaluate = Evaluate()
     export: Export = Export()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not name.isprintable() or not name or set(name) & set("/\\"):
+            raise ValueError("must be fit for a folder's name: something printable without slashes")
+        return name

@@ -50,7 +50,7 @@ def render(run: "Run") -> str:
         rows=rows,
         reach=max((row.sampled.high for row in rows if row.sampled), default=1.0) or 1.0,
         text=sections.text(artifacts.get("curate")),
-        tokenizer=artifacts.get("tokenize"),
+        tokenizer=artifacts["tokenize"].metrics if "tokenize" in artifacts else None,
         pretraining=sections.pretraining(run.recipe, artifacts.get("pretrain")),
         accuracy=sections.accuracy(artifacts),
         reinforcement=sections.reinforcement(artifacts.get("reinforce")),

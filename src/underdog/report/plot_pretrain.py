@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from underdog.recipe.schema import Recipe
-from underdog.report.series import pick, smooth, thin
+from underdog.report.series import pick, thin, trend
 from underdog.report.svg import COLOURS, SMALL, axes, draw
 from underdog.report.words import figure as number
 from underdog.report.words import percent, short
@@ -70,12 +70,13 @@ def plan(recipe: Recipe) -> tuple[Markup, list[Stretch]]:
     return draw("plan", _WIDTH, _HEIGHT, f"Mixture and learning rate over the phases {names}", paint), phases
 
 
-def loss(log: Sequence[Mapping[str, Any]], phases: Sequence[Stretch], total: float) -> Markup | None:
+def loss(log: Sequence[Mapping[str, Any]], phases: Sequence[Stretch]) -> Markup | None:
     """Training loss and the held-out loss after each phase; None without a log."""
     x, y = thin(pick(log, "tokens", "loss"))
     held = pick(log, "tokens", "held_out")
     if len(x) < 2:
         return None
+    total = phases[-1].end if phases else x[-1]
     settled = y[len(y) // 12 :]  # the first fall is steep and says little: it may leave the frame
     low, high = min(*settled, *held[1]), max(settled)
     held = held[0][held[1] <= high], held[1][held[1] <= high]
@@ -86,12 +87,14 @@ def loss(log: Sequence[Mapping[str, Any]], phases: Sequence[Stretch], total: flo
         plot.set(xlim=(0, total), ylim=(low - 1.6 * room, high + room))
         plot.locator_params(axis="y", nbins=5)
         plot.plot(x, y, color=COLOURS["pretrain"], linewidth=1, alpha=0.35)
-        trend = smooth(y, 0.05 * len(y))
-        plot.plot(x, trend, color=COLOURS["pretrain"])
+        lines = trend((x, y), [phase.start for phase in phases], 0.05)
+        for line in lines:
+            plot.plot(*line, color=COLOURS["pretrain"])
+        mean = np.concatenate([line[1] for line in lines])
         plot.plot(*held, "o", color=COLOURS["ink"], markersize=6, markeredgecolor=COLOURS["paper"], clip_on=False)
         for tokens, value in zip(*held, strict=True):
-            _by_dot(plot, tokens, value, value > np.interp(tokens, x, trend), total)
-        _direct(plot, x, trend, "training loss")
+            _by_dot(plot, tokens, value, value > np.interp(tokens, x, mean), total)
+        _direct(plot, x, mean, "training loss")
         _token_axis(plot, total)
         _boundaries([plot], phases)
         _name_phases(plot, phases)
@@ -133,19 +136,9 @@ def _name_cell(plot: "Axes", phase: Stretch, base: float, source: str, tone: str
     else:
         return
     middle = (phase.start + phase.end) / 2, base + share / 2
+    style = {"color": COLOURS[f"on-{tone}"], "size": SMALL, "ha": "center", "va": "center_baseline"}
     for place, line in enumerate(lines):
-        shift = 7 * (len(lines) - 1 - 2 * place)
-        on = COLOURS[f"on-{tone}"]
-        plot.annotate(
-            line,
-            middle,
-            (0, shift),
-            textcoords="offset pixels",
-            color=on,
-            size=SMALL,
-            ha="center",
-            va="center_baseline",
-        )
+        plot.annotate(line, middle, (0, 7 * (len(lines) - 1 - 2 * place)), textcoords="offset pixels", **style)
 
 
 def _fits(text: str, width: float) -> bool:

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
-from underdog.report.series import Points, pick, smooth, thin
+from underdog.report.series import Points, pick, thin, trend
 from underdog.report.svg import COLOURS, SMALL, axes, draw
 from underdog.report.words import figure as number
 from underdog.report.words import percent
@@ -47,20 +44,20 @@ def panels(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         points = thin(pick(log, "step", panel.field))
         if len(points[0]) < 2:
             continue
-        trend = points[1] if panel.sparse else _trend(points, resets)
+        lines = [points] if panel.sparse else trend(points, resets, 0.1)
         found.append(
             {
                 "title": panel.title,
                 "note": panel.note,
-                "first": panel.form(trend[0]),
-                "last": panel.form(trend[-1]),
-                "svg": _draw(panel, points, trend, resets, steps),
+                "first": panel.form(lines[0][1][0]),
+                "last": panel.form(lines[-1][1][-1]),
+                "svg": _draw(panel, points, lines, resets, steps),
             }
         )
     return found
 
 
-def _draw(panel: Panel, points: Points, trend, resets: Sequence[int], steps: int) -> Markup:
+def _draw(panel: Panel, points: Points, lines: Sequence[Points], resets: Sequence[int], steps: int) -> Markup:
     x, y = points
 
     def paint(figure):
@@ -79,19 +76,7 @@ def _draw(panel: Panel, points: Points, trend, resets: Sequence[int], steps: int
             plot.plot(x, y, "o", color=COLOURS["reinforce"], markersize=4.5, clip_on=False)
         else:
             plot.plot(x, y, color=COLOURS["reinforce"], linewidth=1, alpha=0.3)
-        for part in [slice(None)] if panel.sparse else _between(x, resets):
-            plot.plot(x[part], trend[part], color=COLOURS["reinforce"], clip_on=False)
+        for line in lines:
+            plot.plot(*line, color=COLOURS["reinforce"], clip_on=False)
 
     return draw(f"reinforce-{panel.field}", _WIDTH, _HEIGHT, f"{panel.title} over steps", paint)
-
-
-def _trend(points: Points, resets: Sequence[int]) -> NDArray[np.float64]:
-    """A running mean that does not smear a reset."""
-    x, y = points
-    return np.concatenate([smooth(y[part], max(4, 0.1 * len(y))) for part in _between(x, resets)])
-
-
-def _between(x: NDArray[np.float64], resets: Sequence[int]) -> list[slice]:
-    """The stretches of a series that resets separate."""
-    edges = [0, *sorted({int(np.searchsorted(x, step)) for step in resets} - {0, len(x)}), len(x)]
-    return [slice(*pair) for pair in pairwise(edges)]

@@ -29,16 +29,18 @@ def signal_histogram(name: str, deciles: Sequence[float]) -> Markup:
         plot = axes(figure, 0, 3, 0, 1)
         plot.set(xlim=(low, high), ylim=(0, top), yticks=[], xticks=[])
         for left, right, height in bars + spikes:
-            plot.fill_between([left, right], height, color=COLOURS["text"], linewidth=0)
+            plot.bar(
+                left, height, right - left, align="edge", color=COLOURS["text"], edgecolor=COLOURS["paper"], lw=0.5
+            )
 
     return draw(f"signal-{name}", _WIDTH, _HEIGHT, f"Distribution of {name} over the documents", paint)
 
 
 def _bars(edges: NDArray[np.float64]) -> tuple[float, float, list[Bar], list[Bar]]:
     """The range shown, the bars, and those that stand for a single value; areas are shares of the documents."""
-    middle = edges[-2] - edges[1] or edges[-1] - edges[0] or 1.0
+    middle = _extent(edges[1], edges[-2]) or _extent(edges[0], edges[-1]) or 1.0
     low, high = max(edges[0], edges[1] - middle / 3), min(edges[-1], edges[-2] + middle / 3)
-    least = (high - low or 1.0) * _NARROWEST
+    least = (_extent(low, high) or 1.0) * _NARROWEST
     share = 1 / (len(edges) - 1)
     bars: list[Bar] = []
     tied: dict[float, float] = {}
@@ -49,3 +51,8 @@ def _bars(edges: NDArray[np.float64]) -> tuple[float, float, list[Bar], list[Bar
             bars.append((left, right, share / (right - left)))
     spikes = [(value - least / 2, value + least / 2, mass / least) for value, mass in tied.items()]
     return low - least, high + least, bars, spikes
+
+
+def _extent(low: float, high: float) -> float:
+    """The distance, or 0 where rounding makes up most of it."""
+    return high - low if high - low > 1e-9 * max(abs(low), abs(high), 1e-9) else 0.0

@@ -8,7 +8,7 @@ from underdog.report.table import LOOKS, Artifacts, label, read_samples
 from underdog.tokens.chat import split_reasoning
 
 LONGEST = 700  # characters of a prompt or of an answer's reasoning
-SHOWN = {"won": 3, "lost": 2, "wrong": 2, "right": 1}  # problems of each kind; the first by id
+SHOWN = {"won": 3, "lost": 2, "wrong": 2, "right": 2}  # problems of each kind; the first by id
 KINDS = {
     "won": "won: wrong before, right after",
     "lost": "lost: right before, wrong after",

@@ -51,17 +51,17 @@ def _shares(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
 
 
 def pretraining(recipe: Recipe, trained: Artifact | None) -> Section:
-    """What was read, from the recipe alone, and what that did to the loss."""
+    """What is read, from the recipe alone, and what that did to the loss."""
     plan, phases = plot_pretrain.plan(recipe) if recipe.pretrain.phase else (None, [])
-    if trained is None:
-        return {"plan": plan, "phases": phases} if plan else None
-    metrics = trained.metrics
+    if not (plan or trained):
+        return None
+    metrics = trained.metrics if trained else {}
     return {
         "plan": plan,
         "phases": phases,
-        "loss": plot_pretrain.loss(trained.log(), phases, metrics["tokens"]),
-        "tokens": metrics["tokens"],
-        "held_out": held_out_loss(trained),
+        "loss": plot_pretrain.loss(trained.log(), phases) if trained else None,
+        "tokens": metrics.get("tokens"),
+        "held_out": held_out_loss(trained) if trained else None,
         "speed": metrics.get("tokens_per_second"),
     }
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,13 @@ def thin(points: Points, most: int = MOST) -> Points:
     x_means, y_means = np.add.reduceat(x, edges) / sizes, np.add.reduceat(y, edges) / sizes
     x_means[0], x_means[-1] = x[0], x[-1]
     return x_means, y_means
+
+
+def trend(points: Points, edges: Iterable[float], share: float) -> list[Points]:
+    """A running mean over `share` of the series, in stretches that begin at `edges`: no jump there is smeared."""
+    x, y = points
+    cuts = [0, *sorted({int(np.searchsorted(x, edge)) for edge in edges} - {0, len(x)}), len(x)]
+    return [(x[low:high], smooth(y[low:high], max(4, share * len(x)))) for low, high in pairwise(cuts)]
 
 
 def smooth(y: NDArray[np.float64], width: float) -> NDArray[np.float64]:

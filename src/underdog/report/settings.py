@@ -25,13 +25,17 @@ def _lines(recipe: Mapping[str, Any]) -> Iterator[str]:
     for section, settings in recipe.items():
         if not isinstance(settings, Mapping) or not settings:
             continue
-        tables = {k: v for k, v in settings.items() if isinstance(v, list) and v and isinstance(v[0], Mapping)}
+        tables = {k: v for k, v in settings.items() if _is_tables(v)}
         yield f"\n[{_key(section)}]"
         yield from (f"{_key(k)} = {_value(v)}" for k, v in settings.items() if k not in tables and v is not None)
         for name, rows in tables.items():
             for row in rows:
                 yield f"\n[[{_key(section)}.{_key(name)}]]"
                 yield from (f"{_key(k)} = {_value(v)}" for k, v in row.items() if v is not None)
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
 
 
 def _key(name: str) -> str:

@@ -98,10 +98,8 @@ def _inline(source: str, width: float, height: float, description: str) -> str:
     body = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", body)
     body = re.sub(r' (d|x|y|width|height)="([^"]*)"', _rounded, body)
     body = re.sub(r">\s+<", "><", body)
-    label = escape(description)
-    return (
-        f'<svg role="img" aria-label="{label}" viewBox="0 0 {width:g} {height:g}" data-width="{width:g}">{body.strip()}'
-    )
+    opening = f'<svg role="img" aria-label="{escape(description)}" viewBox="0 0 {width:g} {height:g}">'
+    return opening + body.strip()
 
 
 def _restyled(found: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from underdog.artifacts.store import Artifact
-from underdog.report.words import clock, percent, short, spoken
+from underdog.report.words import SPACE, clock, percent, short, spoken
 
 LOOKS = "evaluate-"  # an evaluation is named by the stage it looks at: "evaluate-sft"
 LABELS = {
@@ -106,7 +106,7 @@ def _effort(artifacts: Artifacts, rows: Iterable[Row]) -> list[str]:
         parts.append(f"{short(artifacts['pretrain'].metrics['parameters'])} parameters")
     time = spoken(sum(row.seconds for row in rows if row.stage not in _NOT_MAKING))
     cores = re.search(r"\d+ CPU cores?", " ".join(a.manifest.get("machine", "") for a in artifacts.values()))
-    return [*parts, f"{time} on {cores[0]}" if cores else time]
+    return [*parts, f"{time} on {cores[0].replace(' ', SPACE)}" if cores else time]
 
 
 def _outcome(artifacts: Artifacts, rows: Mapping[str, Row]) -> str:

@@ -48,7 +48,7 @@ class Line:
             finally:
                 deltas.close()
 
-        turn = self._worker.submit(draw)
+        self._worker.submit(draw)
         try:
             while True:
                 item = await drawn.get()
@@ -62,7 +62,6 @@ class Line:
                     return
         finally:
             left.set()
-            turn.cancel()
 
     def close(self) -> None:
         """Ends the answer that is being drawn, and refuses those that wait."""

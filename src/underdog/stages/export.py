@@ -68,9 +68,7 @@ def logit_error(model: Decoder, other: Decoder, texts: Sequence[Sequence[int]]) 
     at which both have the same most likely token."""
     largest = total = same = 0.0
     for ids in texts:  # one at a time: scores of a large vocabulary do not fit in memory all together
-        expected, found = (
-            one.logits(one(torch.tensor(ids), Packed(end_to_end([len(ids)])))) for one in (model, other)
-        )
+        expected, found = (one.logits(one(torch.tensor(ids), Packed(end_to_end([len(ids)])))) for one in (model, other))
         difference = (expected - found).abs()
         largest = max(largest, float(difference.max()))
         total += float(difference.mean()) * len(ids)

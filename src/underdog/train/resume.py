@@ -4,6 +4,7 @@ What a step does depends on (seed, step) and this state only, so a resumed run g
 as one that was never interrupted (at the same number of threads).
 """
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,9 +18,12 @@ from torch.optim import Optimizer
 
 from underdog.artifacts.files import commit_folder, read_json, write_json
 from underdog.artifacts.store import Draft
+from underdog.errors import UserError
 from underdog.train.trainer import Trainer
 
-SAVE_EVERY = 15.0  # seconds; when a state is saved never changes what is computed
+SAVE_EVERY = "UNDERDOG_SAVE_SECONDS"
+"""Names the variable with the seconds between saves, 15 unless set. When a state is saved never changes what is
+computed; the tests save at every step."""
 
 
 class Resumable:
@@ -34,10 +38,11 @@ class Resumable:
 
     def steps(self) -> Iterator[int]:
         """The steps that are still to do; saves the state between them."""
+        every = _save_every()
         first = self._load()
         saved = time.monotonic()
         for step in range(first, self._steps):
-            if time.monotonic() - saved > SAVE_EVERY:
+            if step > first and time.monotonic() - saved > every:
                 self._save(step)
                 saved = time.monotonic()
             yield step
@@ -49,9 +54,7 @@ class Resumable:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         for name, model in self._models.items():
-            save_file(
-                {key: value.contiguous() for key, value in _weights(model)}, draft / f"{name}.safetensors"
-            )
+            save_file({key: value.contiguous() for key, value in _weights(model)}, draft / f"{name}.safetensors")
         moments, counts = _optimizer_state(self._trainer.optimizers)
         save_file(moments, draft / "optimizer.safetensors")
         record = {"step": step, "counts": counts, "memory": self.memory, "seconds": self._out.seconds}
@@ -72,9 +75,7 @@ class Resumable:
             with torch.no_grad():
                 for key, value in _weights(model):
                     value.copy_(weights[key])
-        _restore_optimizer(
-            self._trainer.optimizers, load_file(folder / "optimizer.safetensors"), record["counts"]
-        )
+        _restore_optimizer(self._trainer.optimizers, load_file(folder / "optimizer.safetensors"), record["counts"])
         self.memory.update(record["memory"])
         self._out.metrics.update(record["metrics"])
         self._out.earlier = record["seconds"]
@@ -83,6 +84,14 @@ class Resumable:
 
     def _saved(self) -> list[Path]:
         return sorted(self._out.state.glob("step-*"))
+
+
+def _save_every() -> float:
+    text = os.environ.get(SAVE_EVERY, "15")
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f'{SAVE_EVERY} is "{text}".', hint="It should be a number of seconds.") from None
 
 
 def _weights(model: nn.Module) -> list[tuple[str, Tensor]]:
@@ -102,9 +111,7 @@ def _optimizer_state(optimizers: list[Optimizer]) -> tuple[dict[str, Tensor], di
     return moments, counts
 
 
-def _restore_optimizer(
-    optimizers: list[Optimizer], moments: dict[str, Tensor], counts: dict[str, float]
-) -> None:
+def _restore_optimizer(optimizers: list[Optimizer], moments: dict[str, Tensor], counts: dict[str, float]) -> None:
     for index, (optimizer, weight) in enumerate(_optimized(optimizers)):
         prefix = f"{index}."
         state = {key.removeprefix(prefix): value for key, value in moments.items() if key.startswith(prefix)}

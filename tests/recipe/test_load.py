@@ -1,0 +1,286 @@
+import pytest
+
+from underdog.errors import UserError
+from underdog.recipe.load import load_recipe, parse_override, replaced
+from underdog.recipe.schema import Recipe
+
+PHASES = """
+[pretrain]
+preset = "own"
+
+[[pretrain.phase]]
+name = "one"
+share = 0.4
+lr = { from = 0, to = 1e-3 }
+mix = { top = 1.0 }
+
+[[pretrain.phase]]
+name = "two"
+share = 0.6
+lr = 1e-3
+mix = { top = 0.5, high = 0.5 }
+"""
+
+
+def origins(resolved):
+    return {key: origin for key, _, origin in resolved.settings()}
+
+
+def test_an_empty_recipe_is_all_defaults(resolve):
+    resolved = resolve("")
+    assert resolved.recipe.model_copy(update={"pretrain": Recipe().pretrain}) == Recipe()
+    found = origins(resolved)
+    assert found.pop("pretrain.phase.3.lr.to") == "preset fg-wsd"
+    assert set(found.values()) == {"default", "preset fg-wsd"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says", "hint"),
+    [
+        ("[model]\nwidht = 3", 2, 'recipe has no key "model.widht"', 'Did you mean "width"?'),
+        ("\n[modle]\nwidth = 3", 2, 'recipe has no section "modle"', 'Did you mean "model"?'),
+        ("seeed = 3", 1, 'recipe has no key "seeed"', 'Did you mean "seed"?'),
+        ("[sft]\nkl = 3", 2, 'recipe has no key "sft.kl"', 'Did you mean "reinforce.kl"?'),
+        ("[sft]\n\nzzz = 3", 3, 'recipe has no key "sft.zzz"', "Known: batch_tokens, lr"),
+        ("[sft]\n[sft.optimizer]\nkid = 'muon'", 3, 'no key "sft.optimizer.kid"', 'Did you mean "kind"?'),
+        ("[reinforce]\nreset = { evry = 3 }", 2, 'no key "reinforce.reset.evry"', 'Did you mean "every"?'),
+        ("[sft]\nsteps = '3'", 2, "sft.steps: Input should be a valid integer (given: '3')", None),
+        ("[sft]\nsteps = 3.0", 2, "sft.steps: Input should be a valid integer (given: 3.0)", None),
+        ("[sft]\nsteps = 0", 2, "sft.steps: Input should be greater than or equal to 1 (given: 0)", None),
+        ("[sft]\nlr = inf", 2, "sft.lr: Input should be a finite number (given: inf)", None),
+        ("[model]\nfamily = 'gpt'", 2, "Input should be 'llama' or 'qwen3' (given: 'gpt')", None),
+        ("[model]\nheads = 5\n", 1, "model: heads (5) must be a multiple of kv_heads (2)", None),
+        ("[export]\nformats = ['f32',\n 'q4']", 2, "export.formats.1: Input should be 'f32', 'f16' or 'q8_0'", None),
+        ("\nsft = 3", 2, "sft: should be a table of settings (given: 3)", None),
+        ("curate = { keep = 3 }", 1, "curate.keep: should be a table of settings (given: 3)", None),
+        ("curate = { keep = { top = 'all' } }", 1, "curate.keep.top: Input should be a valid number", None),
+        ("name = 'a/b'", 1, "name: must be fit for a folder's name", None),
+        (PHASES.replace("1e-3", "'a'"), 8, "pretrain.phase.0.lr.to: Input should be a valid number", None),
+        (PHASES.replace("to =", "too ="), 8, 'no key "pretrain.phase.0.lr.too"', 'Did you mean "to"?'),
+        (PHASES.replace("lr = 1e-3", "lr = -1"), 14, "pretrain.phase.1.lr: Input should be greater", None),
+        (PHASES.replace("lr = 1e-3", "lr = 'a'"), 14, "pretrain.phase.1.lr: Input should be a valid number", None),
+        (PHASES.replace("share = 0.6", "shar = 0.6"), 13, 'no key "pretrain.phase.1.shar"', 'Did you mean "share"?'),
+        (PHASES.replace("share = 0.6", ""), 11, "pretrain.phase.1.share: Field required", None),
+        (
+            PHASES.replace("share = 0.4", "share = 0.3"),
+            7,
+            "the shares of the pretraining phases add up to 0.9, not 1",
+            None,
+        ),
+        (PHASES.replace("high = 0.5", "high = 0.6"), 15, 'the mix of phase "two" adds up to 1.1, not 1', None),
+        (PHASES + "context = 600", 16, 'phase "two" has sequences of 600 tokens; model.context is 512', None),
+        (PHASES.replace('"own"', '"wsd"'), 5, "[[pretrain.phase]] tables and pretrain.preset", 'Use preset = "own"'),
+        ("\n[pretrain]\npreset = 'own'", 3, "there is no [[pretrain.phase]]", None),
+        ("\nextends = 'base.toml'", 2, "there is no recipe {folder}/base.toml", "Did you mean"),
+    ],
+)
+def test_every_mistake_is_named_with_its_line(tmp_path, recipe_file, text, line, says, hint):
+    path = recipe_file(text)
+    with pytest.raises(UserError) as error:
+        load_recipe(path)
+    message = str(error.value)
+    assert message.startswith(f"{path} line {line}: ")
+    assert says.format(folder=tmp_path) in message
+    assert (error.value.hint or "").startswith(hint or "")
+    assert hint or not error.value.hint
+
+
+def test_bad_toml_names_its_line(recipe_file):
+    path = recipe_file("[model]\nwidth = \n")
+    with pytest.raises(UserError, match=r"a\.toml is not valid TOML: Invalid value \(at line 2, column 9\)"):
+        load_recipe(path)
+    with pytest.raises(UserError, match="not valid TOML"):
+        load_recipe(recipe_file("a = 1\na = 2"))
+    with pytest.raises(UserError, match="not valid TOML"):
+        load_recipe(recipe_file(f"a = {'[' * 3000}"))
+
+
+def test_files_that_cannot_be_read(tmp_path, recipe_file):
+    path = recipe_file("")
+    with pytest.raises(UserError, match="There is no recipe") as error:
+        load_recipe(tmp_path / "aa.toml")
+    assert error.value.hint == 'Did you mean "a.toml"?'
+    with pytest.raises(UserError, match="cannot be read"):
+        load_recipe(tmp_path)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_recipe(path / "b.toml")
+    path.write_bytes(b'name = "caf\xe9"')
+    with pytest.raises(UserError, match="cannot be read"):
+        load_recipe(path)
+
+
+def test_editors_that_mark_their_utf8_are_welcome(tmp_path):
+    (tmp_path / "a.toml").write_text('name = "лиса"', encoding="utf-8-sig")
+    assert load_recipe(tmp_path / "a.toml").recipe.name == "лиса"
+
+
+def test_a_recipe_goes_over_what_it_extends(recipe_file):
+    bottom = recipe_file(
+        "name = 'bottom'\n[sft]\nsteps = 3\nlr = 0.5\n[reinforce.reset]\nevery = 7\n", "base/bottom.toml"
+    )
+    middle = recipe_file("extends = '../base/bottom.toml'\n[sft]\nsteps = 4\n[reinforce]\nkl = 0.5", "mid/middle.toml")
+    top = recipe_file("extends = 'mid/middle.toml'\nname = 'top'\n[sft]\nlr = 0.25")
+    resolved = load_recipe(top)
+    recipe = resolved.recipe
+    assert (recipe.name, recipe.sft.steps, recipe.sft.lr) == ("top", 4, 0.25)
+    assert (recipe.reinforce.kl, recipe.reinforce.reset.every) == (0.5, 7)
+    found = origins(resolved)
+    assert found["sft.lr"] == f"{top} line 4"
+    assert found["sft.steps"] == f"{top.parent}/mid/middle.toml line 3"
+    assert found["reinforce.reset.every"].endswith("bottom.toml line 6")
+    assert found["reinforce.rollouts"] == "default"
+    assert middle.exists() and bottom.exists()
+
+
+def test_lists_are_replaced_and_their_old_lines_forgotten(recipe_file):
+    recipe_file(PHASES, "base.toml")
+    text = "extends = 'base.toml'\n[[pretrain.phase]]\nname = 'all'\nshare = 1.0\nmix = { top = 1.0 }\nlr = 1e-3"
+    resolved = load_recipe(recipe_file(text))
+    assert [phase.name for phase in resolved.recipe.pretrain.phase] == ["all"]
+    assert not any("base.toml" in origin for key, origin in resolved.origins.items() if "phase" in key)
+    with pytest.raises(UserError, match=r"a\.toml line 2: pretrain\.phase\.0\.share: Field required"):
+        load_recipe(recipe_file(text.replace("share = 1.0", "")))
+
+
+def test_a_linked_recipe_extends_from_where_it_really_is(tmp_path, recipe_file):
+    recipe_file("name = 'base'", "real/base.toml")
+    real = recipe_file("extends = 'base.toml'", "real/real.toml")
+    (tmp_path / "link.toml").symlink_to(real)
+    assert load_recipe(tmp_path / "link.toml").recipe.name == "base"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.toml": "a.toml"},
+        {"a.toml": "b.toml", "b.toml": "a.toml"},
+        {"a.toml": "inner/b.toml", "inner/b.toml": "../a.toml"},
+        {"a.toml": "../{folder}/a.toml"},
+    ],
+)
+def test_circles_are_named(tmp_path, recipe_file, files):
+    for name, base in files.items():
+        recipe_file(f"extends = '{base.format(folder=tmp_path.name)}'", name)
+    with pytest.raises(UserError, match=r"extend each other in a circle: .*a\.toml → ") as error:
+        load_recipe(tmp_path / "a.toml")
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("sft.steps=200", "sft.steps", 200),
+        (" sft.lr = 1e-3 ", "sft.lr", 1e-3),
+        ("model.tied=false", "model.tied", False),
+        ("name=demo", "name", "demo"),
+        ('name="a b"', "name", "a b"),
+        ("name=", "name", ""),
+        ("name=a=b", "name", "a=b"),
+        ("curate.sources=['a', 'b']", "curate.sources", ["a", "b"]),
+        ("curate.keep={top=0.5}", "curate.keep", {"top": 0.5}),
+        ("curate.sources=/some/folder", "curate.sources", "/some/folder"),
+        ("pretrain.tokens=1_000", "pretrain.tokens", 1000),
+    ],
+)
+def test_overrides_hold_toml_values(text, key, value):
+    assert parse_override(text) == (key, value)
+
+
+@pytest.mark.parametrize("text", ["sft.steps", "=3", "", " = 3"])
+def test_an_override_has_a_key_and_a_value(text):
+    with pytest.raises(UserError, match=r"not of the form section\.key=value"):
+        parse_override(text)
+
+
+def test_overrides_win_and_say_so(resolve):
+    overrides = ("sft.steps=7", "name=other", "reinforce.reset={every=3}", "pretrain.phase.1.lr=0.5", "sft.steps=8")
+    resolved = resolve(PHASES + "[reinforce.reset]\nevery = 9\noptimizer = 'keep'", *overrides)
+    recipe = resolved.recipe
+    assert (recipe.sft.steps, recipe.name, recipe.reinforce.reset.every) == (8, "other", 3)
+    assert recipe.reinforce.reset.optimizer == "clear"  # the whole table was replaced
+    assert recipe.pretrain.phase[1].lr == 0.5
+    found = origins(resolved)
+    for key in ("sft.steps", "name", "reinforce.reset.every", "reinforce.reset.optimizer", "pretrain.phase.1.lr"):
+        assert found[key] == "--set"
+    assert found["pretrain.phase.0.lr.to"].endswith("line 8")
+
+
+@pytest.mark.parametrize(
+    ("override", "says", "hint"),
+    [
+        ("reinfroce.kl=0", '--set: recipe has no section "reinfroce".', 'Did you mean "reinforce"?'),
+        ("reinforce.kll=0", '--set: recipe has no key "reinforce.kll".', 'Did you mean "kl"?'),
+        ("steps=3", '--set: recipe has no key "steps".', 'Did you mean "sft.steps"?'),
+        ("sft.steps=many", "--set: sft.steps: Input should be a valid integer (given: 'many').", None),
+        ("sft=3", "--set: sft: should be a table of settings (given: 3).", None),
+        ("name.x=3", '--set "name.x=3": "name" holds a value, not a section.', None),
+        ("pretrain.phase.2.lr=1", '--set "pretrain.phase.2.lr=1": there is no item "2" in a list of 2;', None),
+        ("pretrain.phase.one.lr=1", '--set "pretrain.phase.one.lr=1": there is no item "one"', None),
+        ("pretrain.phase.-1=1", '--set "pretrain.phase.-1=1": there is no item "-1"', None),
+        ("pretrain.phase.0.share=0.5", "--set: the shares of the pretraining phases add up to 1.1, not 1.", None),
+        ("a..b=3", '--set: recipe has no section "a".', "Known: "),
+    ],
+)
+def test_mistakes_in_overrides(resolve, override, says, hint):
+    with pytest.raises(UserError) as error:
+        resolve("name = 'x'\n" + PHASES, override)
+    assert str(error.value).startswith(says)
+    assert (error.value.hint or "").startswith(hint or "")
+
+
+def test_scale_is_an_origin(resolve):
+    resolved = resolve(PHASES + "context = 512\n[model]\nwidth = 768", scale=0.001)
+    found = origins(resolved)
+    assert found["model.width"] == found["pretrain.tokens"] == "--scale 0.001"
+    assert found["pretrain.phase.1.context"] == "--scale 0.001"
+    assert found["pretrain.phase.1.lr"].endswith("line 14")
+    assert found["model.rope_base"] == "default"
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("inf"), float("nan")])
+def test_scales_that_cannot_be(resolve, scale):
+    with pytest.raises(UserError, match="cannot be"):
+        resolve("", scale=scale)
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("[reinforce]\nsteps = 0\nkl = 0.1\n[control]\nenabled = true", ["reinforce.kl", "control.enabled"]),
+        ("[reinforce]\nsteps = 1\nkl = 0.1\n[control]\nenabled = true", []),
+        (PHASES.replace('"own"', '"own"\npeak_lr = 1e-3'), ["pretrain.peak_lr"]),
+        ("[pretrain]\npeak_lr = 1e-3", []),
+        ("[reinforce.reset]\nevery = 0\non_stall = false\noptimizer = 'keep'", ["reinforce.reset.optimizer"]),
+        ("[reinforce.reset]\nevery = 0\non_stall = true\noptimizer = 'keep'", []),
+    ],
+)
+def test_settings_without_effect_are_named_with_their_line(resolve, text, warned):
+    warnings = resolve(text).warnings
+    assert [warning.split()[0] for warning in warnings] == warned
+    assert all(" line " in warning and " has no effect: " in warning for warning in warnings)
+
+
+def test_a_switch_changes_settings_and_checks_them(resolve):
+    resolved = resolve(PHASES)
+    changed = replaced(resolved, {"reinforce.kl": 0.0, "seed": 5})
+    assert (changed.recipe.reinforce.kl, changed.recipe.seed) == (0.0, 5)
+    assert origins(changed)["reinforce.kl"] == "switch"
+    assert resolved.recipe.seed == 1
+    with pytest.raises(UserError, match=r'no key "reinforce\.kll"'):
+        replaced(resolved, {"reinforce.kll": 0.0})
+    with pytest.raises(UserError, match=r"add up to 1\.1"):
+        replaced(resolved, {"pretrain.phase.0.share": 0.5})
+
+
+def test_a_switch_of_preset_writes_its_phases_anew(resolve):
+    fg_wsd = resolve("[pretrain]\npeak_lr = 0.01")
+    wsd = replaced(fg_wsd, {"pretrain.preset": "wsd"})
+    assert wsd.recipe == resolve("[pretrain]\npeak_lr = 0.01\npreset = 'wsd'").recipe
+    assert replaced(wsd, {"pretrain.preset": "fg-wsd"}).recipe == fg_wsd.recipe
+    assert origins(wsd)["pretrain.phase.0.lr.to"] == "preset wsd"
+    assert replaced(resolve(PHASES), {"pretrain.preset": "fg-wsd"}).recipe.pretrain.phase[0].name == "warm-up"
+
+
+def test_a_switch_that_changes_nothing_gives_the_same_recipe(resolve):
+    for text in ("", PHASES):
+        assert replaced(resolve(text), {}).recipe == resolve(text).recipe

@@ -1,0 +1,30 @@
+from underdog.report.plot_reinforce import panels
+
+
+def test_a_panel_for_each_figure_that_was_logged(finished):
+    log = finished.artifacts["reinforce"].log()
+    assert [panel["title"] for panel in panels(log)] == [
+        "Reward",
+        "Validation pass@1",
+        "Entropy",
+        "KL to the reference",
+        "Answer length",
+        "Groups kept",
+    ]
+    without = [{key: value for key, value in record.items() if key != "kl_to_reference"} for record in log]
+    assert len(panels(without)) == 5
+    assert panels([]) == []
+
+
+def test_the_trend_does_not_smear_a_reset():
+    log = [{"step": step, "kl_to_reference": float(step < 20)} for step in range(40)]
+    before = panels(log)[0]
+    after = panels([*log, {"step": 20, "reset": "20 steps since the last"}])[0]
+    assert (after["first"], after["last"]) == ("1", "0")
+    assert "reset" in after["svg"] and "reset" not in before["svg"]
+    assert after["svg"].count("<path") > before["svg"].count("<path")
+
+
+def test_constant_and_zero_figures_can_be_drawn():
+    log = [{"step": step, "reward": 0.0, "entropy": 0.5, "kept": 0.0} for step in range(3)]
+    assert [panel["last"].replace("\xa0", " ") for panel in panels(log)] == ["0.0 %", "0.5", "0.0 %"]

@@ -1,0 +1,45 @@
+import json
+
+from underdog.recipe.schema import Reset
+from underdog.train.resets import Resets
+
+
+def run(settings, looks, memory=None):
+    """Looks are (step, validation); returns the steps at which a reset was due, with the reasons."""
+    resets = Resets(settings, {} if memory is None else memory)
+    found = [(step, resets.due(step, score)) for step, score in looks]
+    return [(step, why) for step, why in found if why]
+
+
+def test_resets_by_count():
+    rising = [(step, step / 100) for step in range(0, 100, 10)]
+    assert [step for step, _ in run(Reset(every=40), rising)] == [40, 80]
+    assert run(Reset(every=40), rising)[0][1] == "40 steps since the last"
+    assert [step for step, _ in run(Reset(every=25), rising)] == [30, 60, 90]  # at the first look from then on
+    assert run(Reset(every=0), rising) == []
+
+
+def test_a_stall_is_two_looks_without_a_new_best():
+    assert run(Reset(every=0), [(0, 0.5), (10, 0.4), (20, 0.5)]) == [(20, "validation has not risen in 2 looks")]
+    assert run(Reset(every=0), [(0, 0.5), (10, 0.4), (20, 0.6), (30, 0.6), (40, 0.7)]) == []
+    assert run(Reset(every=0, on_stall=False), [(step, 0.5) for step in range(0, 100, 10)]) == []
+
+
+def test_a_reset_begins_anew():
+    """The score at the reset is the one to beat, and both counts start over."""
+    looks = [(0, 0.5), (10, 0.4), (20, 0.3), (30, 0.35), (40, 0.3), (50, 0.3), (60, 0.3), (70, 0.3)]
+    assert [step for step, _ in run(Reset(every=0), looks)] == [20, 50, 70]
+    assert [step for step, _ in run(Reset(every=40), looks)] == [20, 50, 70]
+
+
+def test_it_remembers_over_a_resume():
+    looks = [
+        (step, score) for step, score in zip(range(0, 80, 10), (0.5, 0.4, 0.6, 0.6, 0.5, 0.7, 0.7, 0.7), strict=True)
+    ]
+    whole = run(Reset(every=0), looks)
+    assert whole
+    for cut in range(len(looks)):
+        memory = {}
+        before = run(Reset(every=0), looks[:cut], memory)
+        memory = json.loads(json.dumps(memory))
+        assert before + run(Reset(every=0), looks[cut:], memory) == whole
