@@ -4,6 +4,7 @@ import hashlib
 
 from underdog.artifacts.store import Artifact, Draft
 from underdog.recipe.schema import Tokenizer as Settings
+from underdog.text.arithmetic import tables
 from underdog.text.corpus import read_tier
 from underdog.text.tiers import TIERS
 from underdog.tokens.chat import render
@@ -14,10 +15,12 @@ from underdog.verify.problem_files import read_problems
 
 HELD_OUT = 0.03  # share of the good documents that no phase reads: the loss on them is the one to trust
 GOOD = ("high", "top")
+TABLES_SEED = 0  # the order of the facts; the tables themselves hold no chance
 
 
 def tokenize(settings: Settings, curated: Artifact, problems: Artifact, out: Draft) -> None:
-    """Writes tokenizer.json and one shard a source: the tiers, `demonstrations`, and `held-out` good text."""
+    """Writes tokenizer.json and one shard a source: the tiers, `held-out` good text, and two that a recipe may mix
+    in for more mathematics and synthetic data (Nanbeige4-3B's decay stage): `arithmetic` and `demonstrations`."""
     tiers = {tier: list(read_tier(curated.path, tier)) for tier in TIERS}
     demonstrations = read_problems(problems.path / "demonstrations.jsonl")
     held_out = [doc for tier in GOOD for doc in tiers[tier] if _is_held_out(doc.id)]
@@ -34,10 +37,12 @@ def tokenize(settings: Settings, curated: Artifact, problems: Artifact, out: Dra
     for name, documents in shards.items():
         ids = (ids + [tokenizer.end_of_text] for ids in tokenizer.encode_many(documents))
         counts[name] = write_shard(out.path, name, ids, tokenizer.vocabulary)
+    facts = (tokenizer.encode(text) + [tokenizer.end_of_text] for text in tables(TABLES_SEED))
+    counts["arithmetic"] = write_shard(out.path, "arithmetic", facts, tokenizer.vocabulary)
     chats = (render(problem.conversation(), tokenizer).ids + [tokenizer.end_of_text] for problem in demonstrations)
     counts["demonstrations"] = write_shard(out.path, "demonstrations", chats, tokenizer.vocabulary)
     characters = sum(len(text.encode()) for documents in shards.values() for text in documents)
-    tokens = sum(count for name, count in counts.items() if name != "demonstrations")
+    tokens = sum(counts[name] for name in shards)
     out.metrics = {"vocabulary": tokenizer.vocabulary, "tokens": counts, "bytes_per_token": characters / tokens}
     out.progress(2, 2)
 
