@@ -5,8 +5,12 @@ import os
 import random
 import subprocess
 
+import hypothesis
 import pytest
 import torch
+
+hypothesis.settings.register_profile("underdog", deadline=None)  # a busy machine is not a bug
+hypothesis.settings.load_profile("underdog")
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog, and it's the dog's 1st of 24 naps.\n\tShe'd said: we'LL see!",

@@ -90,7 +90,7 @@ def test_other_errors_pass_through(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOTDIR])
 def test_a_place_that_refuses_names_itself(tmp_path, number):
-    with pytest.raises(UserError, match="^/some/where: ") as error, disk_errors(tmp_path):
+    with pytest.raises(UserError, match=r"^/some/where: ") as error, disk_errors(tmp_path):
         raise OSError(number, "in another language", "/some/where")
     assert "--runs" in error.value.hint
 

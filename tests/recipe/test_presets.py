@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from underdog.errors import UserError
@@ -70,7 +72,7 @@ def test_wsd_and_fg_wsd_have_the_same_rates():
 def test_rates_rise_from_nothing_to_the_peak_and_end_at_a_300th(preset):
     found = phases(preset, peak_lr=0.3)
     assert found[0].lr == Rate(**{"from": 0.0, "to": 0.3})
-    for before, after in zip(found[:-1], found[1:], strict=True):  # no jumps
+    for before, after in pairwise(found):  # no jumps
         assert learning_rate(before.lr, 1.0) == pytest.approx(learning_rate(after.lr, 0.0))
     assert learning_rate(found[-1].lr, 1.0) == pytest.approx(0.001)
     assert max(learning_rate(phase.lr, part) for phase in found for part in (0, 0.3, 1)) == pytest.approx(0.3)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -73,5 +75,5 @@ def test_cut_keeps_all_in_order_and_every_run_short(sizes, most):
     runs = list(cut(sizes, lambda size: size, most))
     assert [size for run in runs for size in run] == sizes
     assert all(run and (sum(run) <= most or len(run) == 1) for run in runs)
-    for one, following in zip(runs[:-1], runs[1:], strict=True):  # no run could have taken one more
+    for one, following in pairwise(runs):  # no run could have taken one more
         assert sum(one) + following[0] > most

@@ -83,7 +83,7 @@ def test_the_policy_gain_is_clipped_on_both_sides(model, rollout, gradients, sam
     batch = rollout([ratio, 1.0], [advantage, 0.0])
     sums = Grpo(LOW, HIGH, kl=0.0)(model, batch)
     assert sums.loss.keys() == {"policy"}
-    assert float(sums.loss["policy"]) == pytest.approx(-gain, abs=1e-4)
+    assert sums.loss["policy"].item() == pytest.approx(-gain, abs=1e-4)
     expected = gradients(model, of_coefficients(model, batch, [-slope, 0.0]))
     same(gradients(model, sums.loss["policy"]), expected, atol=1e-3)
     assert float(sums.watch["clipped"]) == (not 1 - LOW <= ratio <= 1 + HIGH)
@@ -93,7 +93,7 @@ def test_all_tokens_add_up(model, rollout, gradients, same):
     ratios, advantages, gains, slopes = (list(column) for column in zip(*CASES, strict=True))
     batch = rollout(ratios, advantages)
     loss = Grpo(LOW, HIGH, kl=0.0)(model, batch).loss["policy"]
-    assert float(loss) == pytest.approx(-sum(gains), abs=1e-3)
+    assert loss.item() == pytest.approx(-sum(gains), abs=1e-3)
     same(gradients(model, loss), gradients(model, of_coefficients(model, batch, [-s for s in slopes])), atol=1e-3)
 
 
@@ -103,7 +103,7 @@ def test_the_penalty_is_the_k3_estimator(model, rollout, gradients, same, distan
     batch = rollout([1.0, 1.0], [0.0, 0.0], reference=distance)
     sums = Grpo(LOW, HIGH, kl=0.5)(model, batch)
     k3 = math.exp(distance) - distance - 1
-    assert float(sums.loss["kl"]) == pytest.approx(0.5 * 2 * k3, abs=1e-5)
+    assert sums.loss["kl"].item() == pytest.approx(0.5 * 2 * k3, abs=1e-5)
     assert float(sums.watch["kl_to_reference"]) == pytest.approx(2 * k3, abs=1e-5)
     slope = 0.5 * (1 - math.exp(distance))
     same(gradients(model, sums.loss["kl"]), gradients(model, of_coefficients(model, batch, [slope, slope])), atol=1e-3)

@@ -150,7 +150,7 @@ def test_killed_within_a_save(tmp_path, every_step, uninterrupted, monkeypatch, 
 
 def test_killed_while_the_older_state_is_removed(tmp_path, every_step, uninterrupted, monkeypatch):
     def half(folder, **_):
-        if folder.name.startswith("step-"):
+        if folder.name.startswith("step-") and folder.exists():
             next(folder.iterdir()).unlink()
             raise Killed
         rmtree(folder, ignore_errors=True)
@@ -199,10 +199,8 @@ def test_only_the_last_state_is_kept_and_all_of_it_is_plain(tmp_path, every_step
         "reference.safetensors",
         "state.json",
     ]
-    assert (
-        load_file(folder / "model.safetensors").keys()
-        == dict(Decoder(ModelConfig.from_recipe(SHAPE, 30)).named_parameters()).keys()
-    )
+    weights = Decoder(ModelConfig.from_recipe(SHAPE, 30)).named_parameters()
+    assert load_file(folder / "model.safetensors").keys() == {name for name, _ in weights}
     state = json.loads((folder / "state.json").read_text())
     assert state["memory"] == {"resets": 1}
     assert state["step"] == 6

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ def stepped(trainer, parts, lr=0.0):
 @pytest.mark.parametrize("cuts", [[0, 12], [0, 1, 12], [0, 5, 6, 12], list(range(13))])
 def test_a_step_in_parts_is_the_step_in_one(model, examples, same, cuts):
     whole, expected = stepped(Trainer(model, Optimizer(clip=1e9), next_token), [collate(examples)])
-    parts = [collate(examples[low:high]) for low, high in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [collate(examples[low:high]) for low, high in pairwise(cuts)]
     figures, found = stepped(Trainer(model, Optimizer(clip=1e9), next_token), parts)
     same(found, expected, atol=1e-5)
     assert figures == pytest.approx(whole, rel=1e-4)

@@ -76,5 +76,7 @@ def _context(context: int, scale: float) -> int:
 
 
 def _whole(value: int, factor: float, least: int, multiple: int = 1) -> int:
+    if factor == 1:
+        return value
     changed = max(least, multiple * round(value * factor / multiple))
-    return min(changed, value) if factor <= 1 else max(changed, value)
+    return min(changed, value) if factor < 1 else max(changed, value)

@@ -53,6 +53,7 @@ def reinforce(settings: Reinforce, seed: int, start: Artifact, problems: Artifac
         out.log(step=step, **summary, **figures)
         out.progress(step + 1, settings.steps, f"reward {summary['reward']:.3f}")
 
+    out.log(step=settings.steps, validation=sampler.score(validation))
     save_pretrained(policy, tokenizer, out.path)
     out.metrics = {"steps": settings.steps, **run.memory}
 

@@ -3,6 +3,7 @@
 import hashlib
 
 from underdog.artifacts.store import Artifact, Draft
+from underdog.errors import UserError
 from underdog.recipe.schema import Tokenizer as Settings
 from underdog.text.arithmetic import tables
 from underdog.text.corpus import read_tier
@@ -25,6 +26,13 @@ def tokenize(settings: Settings, curated: Artifact, problems: Artifact, out: Dra
     demonstrations = read_problems(problems.path / "demonstrations.jsonl")
     held_out = [doc for tier in GOOD for doc in tiers[tier] if _is_held_out(doc.id)]
     kept = {tier: [doc.text for doc in docs if not (tier in GOOD and _is_held_out(doc.id))] for tier, docs in tiers.items()}
+
+    if not held_out or not any(kept.values()):
+        documents = sum(map(len, tiers.values()))
+        raise UserError(
+            f"Curation kept {documents} documents: too few to train on some and hold out {HELD_OUT:.0%} of the good ones.",
+            hint="Add text to curate.sources, or raise the shares in curate.keep.",
+        )
 
     out.progress(0, 2, "training the tokenizer")
     texts = [text for docs in kept.values() for text in docs] + [_as_text(problem) for problem in demonstrations]

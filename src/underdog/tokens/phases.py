@@ -5,15 +5,13 @@ cosine are other presets of the same thing, so that they differ in nothing else.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from underdog.errors import UserError, did_you_mean
 from underdog.recipe.schema import Phase, Pretrain, Rate
-
-GOLDEN = (5**0.5 - 1) / 2  # successive multiples of it fill [0, 1) evenly: shares hold in every short stretch
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,7 @@ class Schedule:
 
     def _lay_out(self, phase: Phase, first: int, steps: int, context: int, rope_base: float) -> _Span:
         rows = steps * (self.batch_tokens // context)
-        edges = np.cumsum([phase.mix.get(source, 0.0) for source in self.sources])
-        draws = (0.5 + GOLDEN * np.arange(rows)) % 1.0
-        row_source = np.searchsorted(edges, draws * edges[-1], side="right").astype(np.int16)
+        row_source = take_turns([phase.mix.get(source, 0.0) for source in self.sources], rows)
         row_position = np.empty(rows, np.int64)
         for index, source in enumerate(self.sources):
             mine = row_source == index
@@ -119,6 +115,21 @@ class Schedule:
 
     def _span(self, index: int) -> _Span:
         return next(span for span in reversed(self._spans) if index >= span.first_step)
+
+
+def take_turns(shares: Sequence[float], rows: int) -> np.ndarray:
+    """Which source each of `rows` rows comes from [rows] int16.
+
+    The rows of a source are spread evenly, so that its count never strays from its share by more than 1.5 rows,
+    in short stretches as in long ones.
+    """
+    wanted = np.asarray(shares) / sum(shares) * rows
+    counts = np.floor(wanted).astype(int)
+    for source in np.argsort(counts - wanted, kind="stable")[: rows - counts.sum()]:  # largest remainders first
+        counts[source] += 1
+    places = [(np.arange(count) + 0.5) / count for count in counts if count]
+    sources = np.repeat(np.arange(len(counts)), counts)
+    return sources[np.argsort(np.concatenate(places), kind="stable")].astype(np.int16)
 
 
 def learning_rate(lr: float | Rate, part: float) -> float:

@@ -78,9 +78,10 @@ def simple_equations(entry: Entry) -> Cast:
 def countdown(entry: Entry) -> Cast:
     """Reach the target with all three numbers: tries until one hits, at most five.
 
-    "6, 3, 5" and 13 → 6*5=30,30-3=27 no / 5+3=8,8+6=14 no / 6*3=18,18-5=13, answer 6*3-5. The tries are drawn
-    at random by a generator seeded with the problem: a search that reinforcement can sharpen. Wrong ones stay
-    below 100. The prompt ends before "Final answer format instructions".
+    "6, 3, 5" and 13 → 6*5=30,30-3=27 13 no / 5+3=8,8+6=14 13 no / 6*3=18,18-5=13 13 yes, answer 6*3-5. The target
+    stands beside each result: a small model compares neighbours long before it compares across its prompt. The
+    tries are drawn at random by a generator seeded with the problem: a search that reinforcement can sharpen.
+    Wrong ones stay below 100. The prompt ends before "Final answer format instructions".
     """
     numbers, target = entry["metadata"]["numbers"], entry["metadata"]["target"]
     key = f"{sorted(numbers)} {target}"
@@ -90,7 +91,7 @@ def countdown(entry: Entry) -> Cast:
     random = Random(key)
     tries = random.sample(misses, min(random.randint(0, 4), len(misses)))
     hit = random.choice(hits)
-    steps = [f"{chain.working} no" for chain in tries] + [hit.working]
+    steps = [f"{chain.working} {target} no" for chain in tries] + [f"{hit.working} {target} yes"]
     prompt = entry["question"].split("\n\nFinal answer format instructions")[0]
     data = {"numbers": numbers, "target": target}
     return Cast(prompt, "expression", data, key, Worked("\n".join(steps), hit.expression))
