@@ -33,7 +33,8 @@ def main() -> None:
         artifacts = open_run(newest.parent).artifacts
     print(f"\nwall time            {wall:.0f} s")
     print(f"peak memory          {peak:.2f} GiB")
-    print("held-out loss        " + " → ".join(f"{x:.3f}" for x in artifacts["pretrain"].metrics["held_out_loss"].values()))
+    losses = artifacts["pretrain"].metrics["held_out_loss"].values()
+    print("held-out loss        " + " → ".join(f"{loss:.3f}" for loss in losses))
     for name, artifact in artifacts.items():
         if name.startswith("evaluate-"):
             sampled, greedy = artifact.metrics["sampled"], artifact.metrics["greedy"]

@@ -54,7 +54,7 @@ def test_top_k_keeps_the_likeliest(top_k):
     torch.testing.assert_close(logprobs, expected.log()[ids], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("top_p", "kept"), [(0.0, 1), (0.3, 1), (0.58, 2), (0.75, 2), (0.9, 3), (0.95, 4), (1.0, 6)])
+@pytest.mark.parametrize(("top_p", "kept"), [(0.0, 1), (0.3, 1), (0.58, 2), (0.75, 2), (0.85, 3), (0.9, 4), (1.0, 6)])
 def test_top_p_keeps_the_fewest_that_reach_the_mass(top_p, kept):
     mass = LOGITS.softmax(-1).cumsum(-1)
     assert kept == 6 or (mass[kept - 1] >= top_p and (kept == 1 or mass[kept - 2] < top_p))
@@ -71,8 +71,8 @@ def test_the_narrower_of_both_limits_holds():
 
 def test_the_temperature_comes_before_the_limits():
     """At temperature 2 the mass is spread wider: more ids make up the same share."""
-    assert set(draw(Sampling(0.5, top_p=0.85))[0].tolist()) == {0}
-    assert len(set(draw(Sampling(2.0, top_p=0.85))[0].tolist())) == 4
+    assert set(draw(Sampling(0.5, top_p=0.8))[0].tolist()) == {0}
+    assert len(set(draw(Sampling(2.0, top_p=0.8))[0].tolist())) == 4
 
 
 def test_greedy_takes_the_likeliest_and_says_how_likely_it_is():

@@ -46,7 +46,9 @@ class LiveReporter:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._progress.stop()
 
     def begin(self, stage: str) -> None:
@@ -63,7 +65,8 @@ class LiveReporter:
     def end(self, stage: str, artifact: Artifact, reused: bool) -> None:
         self._progress.remove_task(self._task)
         when = "[dim]there already[/]" if reused else f"{artifact.seconds:6.1f} s"
-        self._console.print(f"[green]✓[/] {stage:<20} {when:<18} {result_line(artifact)}", highlight=False, soft_wrap=True)
+        line = f"[green]✓[/] {stage:<20} {when:<18} {result_line(artifact)}"
+        self._console.print(line, highlight=False, soft_wrap=True)
 
 
 def machine(recipe: Recipe) -> str:

@@ -51,7 +51,10 @@ SWITCHES = {
         Switch("clip_higher", "the upper clip wider than the lower", {}, {"reinforce.clip": [0.2, 0.2]}),
         Switch("kl", "the KL penalty to the reference policy", {}, {"reinforce.kl": 0.0}),
         Switch(
-            "reset", "resets of the reference policy", {}, {"reinforce.reset.every": 0, "reinforce.reset.on_stall": False}
+            "reset",
+            "resets of the reference policy",
+            {},
+            {"reinforce.reset.every": 0, "reinforce.reset.on_stall": False},
         ),
         Switch("qk_norm", "RMSNorm over queries and keys", {"model.family": "qwen3"}, {"model.family": "llama"}),
     )

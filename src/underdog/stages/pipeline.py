@@ -201,7 +201,8 @@ def fingerprint(sources: Sequence[str]) -> list[Any]:
     for source in sources:
         path = Path(source).expanduser()
         paths = sorted(glob(str(path))) if any(mark in source for mark in "*?[") else [str(path)]
-        files = [file for one in paths for file in (sorted(Path(one).rglob("*")) if Path(one).is_dir() else [Path(one)])]
+        folders = [path for path in map(Path, paths) if path.is_dir()]
+        files = [*map(Path, paths), *(file for folder in folders for file in sorted(folder.rglob("*")))]
         found += [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
     return [*found, platform.python_version()]
 

@@ -25,12 +25,13 @@ def tokenize(settings: Settings, curated: Artifact, problems: Artifact, out: Dra
     tiers = {tier: list(read_tier(curated.path, tier)) for tier in TIERS}
     demonstrations = read_problems(problems.path / "demonstrations.jsonl")
     held_out = [doc for tier in GOOD for doc in tiers[tier] if _is_held_out(doc.id)]
-    kept = {tier: [doc.text for doc in docs if not (tier in GOOD and _is_held_out(doc.id))] for tier, docs in tiers.items()}
+    apart = {doc.id for doc in held_out}
+    kept = {tier: [doc.text for doc in docs if doc.id not in apart] for tier, docs in tiers.items()}
 
     if not held_out or not any(kept.values()):
         documents = sum(map(len, tiers.values()))
         raise UserError(
-            f"Curation kept {documents} documents: too few to train on some and hold out {HELD_OUT:.0%} of the good ones.",
+            f"Curation kept {documents} documents: too few to train on and hold out {HELD_OUT:.0%} of the good ones.",
             hint="Add text to curate.sources, or raise the shares in curate.keep.",
         )
 
@@ -56,7 +57,7 @@ def tokenize(settings: Settings, curated: Artifact, problems: Artifact, out: Dra
 
 
 def _as_text(problem: Problem) -> str:
-    return "\n".join([*(message.content for message in problem.prompt), problem.worked.reasoning, problem.worked.answer])
+    return "\n".join(part for message in problem.conversation() for part in (message.reasoning or "", message.content))
 
 
 def _is_held_out(document_id: str) -> bool:

@@ -1,7 +1,7 @@
 """Tables of elementary arithmetic, as a source for pretraining.
 
-Published recipes raise the share of mathematics toward the end of pretraining (Nanbeige4-3B, decay stage). A laptop has no
-such corpus; these tables stand in for it: facts about small whole numbers, no problem and no reasoning.
+Published recipes raise the share of mathematics toward the end of pretraining (Nanbeige4-3B, decay stage). A laptop
+has no such corpus; these tables stand in for it: facts about small whole numbers, no problem and no reasoning.
 """
 
 from collections.abc import Iterator

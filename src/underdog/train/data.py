@@ -4,6 +4,7 @@ Both are pure functions of the step, so that a resumed run reads what an uninter
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ def _packed(rows: Sequence[tuple[str, int]], streams: Mapping[str, Stream], cont
         edges = np.flatnonzero(starts[1:-1]) + 1
         bounds = [0, *edges.tolist(), context]
         spans += [
-            Span(index * context + low, high - low) for low, high in zip(bounds[:-1], bounds[1:], strict=True)
+            Span(index * context + low, high - low) for low, high in pairwise(bounds)
         ]
     return Batch(torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(weights).float(), spans)
 

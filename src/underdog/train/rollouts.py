@@ -46,9 +46,11 @@ class Rollout:
 
 def advantages(rewards: Sequence[float]) -> list[float]:
     """(R - mean) / std over the group, std of the population (GRPO); zeros where all are equal."""
+    if max(rewards) == min(rewards):  # their mean may be off by rounding, which the division would blow up
+        return [0.0] * len(rewards)
     mean = math.fsum(rewards) / len(rewards)
     std = math.sqrt(math.fsum((reward - mean) ** 2 for reward in rewards) / len(rewards))
-    return [(reward - mean) / std if std else 0.0 for reward in rewards]
+    return [(reward - mean) / std for reward in rewards]
 
 
 @dataclass(frozen=True)

@@ -86,15 +86,14 @@ def task(name: str, **config: Any) -> Callable[[Callable[[Entry], Cast]], Callab
 
 def task_names() -> list[str]:
     """The names of all tasks, sorted."""
-    return sorted(_registered())
+    return sorted(_TASKS)
 
 
 def get_task(name: str) -> Task:
     """The task called `name`; an unknown name is the user's mistake."""
-    tasks = _registered()
-    if name not in tasks:
-        raise UserError(f'There is no task "{name}".', hint=did_you_mean(name, tasks))
-    return tasks[name]
+    if name not in _TASKS:
+        raise UserError(f'There is no task "{name}".', hint=did_you_mean(name, _TASKS))
+    return _TASKS[name]
 
 
 def draw(name: str, seed: int) -> Iterator[Problem]:
@@ -103,9 +102,3 @@ def draw(name: str, seed: int) -> Iterator[Problem]:
     dataset = chosen.dataset(seed)
     for index in range(_ENDLESS):
         yield chosen.problem(dataset[index], dataset.category)
-
-
-def _registered() -> dict[str, Task]:
-    import underdog.verify.gym_tasks  # noqa: F401  (fills the registry)
-
-    return _TASKS
