@@ -42,7 +42,9 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("underdog."):
             names.add(node.module.removeprefix("underdog."))
         elif isinstance(node, ast.Import):
-            names |= {alias.name.removeprefix("underdog.") for alias in node.names if alias.name.startswith("underdog.")}
+            names |= {
+                alias.name.removeprefix("underdog.") for alias in node.names if alias.name.startswith("underdog.")
+            }
     return names
 
 

@@ -31,7 +31,27 @@ SETTINGS = {
 def texts(tmp_path_factory):
     """A small corpus, so that curation takes a second."""
     folder = tmp_path_factory.mktemp("texts")
-    words = "the model reads a long text because every step of it follows the one before and explains the next".split()
+    words = [
+        "the",
+        "model",
+        "reads",
+        "a",
+        "long",
+        "text",
+        "because",
+        "every",
+        "step",
+        "of",
+        "it",
+        "follows",
+        "the",
+        "one",
+        "before",
+        "and",
+        "explains",
+        "the",
+        "next",
+    ]
     for number in range(400):
         draw = random.Random(number)
         sentences = (" ".join(draw.choices(words, k=draw.randint(6, 14))).capitalize() + "." for _ in range(12))

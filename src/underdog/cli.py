@@ -23,15 +23,9 @@ app.add_typer(runs_app, name="runs")
 
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/demo.toml", show_default=False)]
 Root = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs and their artifacts.")]
-Set = Annotated[
-    list[str], typer.Option("--set", help="Override a setting: --set sft.steps=200 (repeatable).")
-]
-Scale = Annotated[
-    float, typer.Option(help="Shrink (or grow) tokens, model, context and batch together.", min=1e-12)
-]
-ModelPath = Annotated[
-    Path, typer.Argument(help="A run (runs/demo-…) or a checkpoint folder.", show_default=False)
-]
+Set = Annotated[list[str], typer.Option("--set", help="Override a setting: --set sft.steps=200 (repeatable).")]
+Scale = Annotated[float, typer.Option(help="Shrink (or grow) tokens, model, context and batch together.", min=1e-12)]
+ModelPath = Annotated[Path, typer.Argument(help="A run (runs/demo-…) or a checkpoint folder.", show_default=False)]
 
 
 @app.command()
@@ -39,9 +33,7 @@ def run(
     recipe: RecipeFile,
     set_: Set = [],  # noqa: B006  (typer reads the default, nobody changes it)
     scale: Scale = 1.0,
-    text: Annotated[
-        list[str], typer.Option(help="Your own text instead: folder, glob or file (repeatable).")
-    ] = [],  # noqa: B006
+    text: Annotated[list[str], typer.Option(help="Your own text instead: folder, glob or file (repeatable).")] = [],  # noqa: B006
     problems: Annotated[list[str], typer.Option(help="Your own problems, JSON lines (repeatable).")] = [],  # noqa: B006
     until: Annotated[str, typer.Option(help="Stop after this stage.")] = "export",
     dry_run: Annotated[

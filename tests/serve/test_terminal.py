@@ -90,8 +90,10 @@ def test_a_pipe_is_a_person_too(scripted, monkeypatch, capsys):
 
 
 def test_a_single_question_keeps_the_answer_clean(scripted, capsys):
-    message = chat_once(scripted("<think>hm</think>yes"), "really?")
+    served = scripted("<think>hm</think>yes")
+    message = chat_once(served, "really?", system="Be kind.")
     out, err = capsys.readouterr()
+    assert served.engine.prompts == ["system\nBe kind.\nuser\nreally?\nassistant\n"]
     assert (out, err.split()) == ("yes\n", ["hm"])
     assert (message.content, message.reasoning) == ("yes", "hm")
 

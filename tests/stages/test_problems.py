@@ -40,8 +40,7 @@ def test_four_files_without_overlap_and_what_is_in_them(tmp_path):
     assert len({problem.id for problem in everything}) == 120
     assert all(verify(problem, oracle(problem)).reward == 1 for problem in everything)
     assert draft.metrics["counts"] == {
-        name: {"demonstrations": 15, "train": 30, "validation": 5, "test": 10}
-        for name in ("gcd", "number_sorting")
+        name: {"demonstrations": 15, "train": 30, "validation": 5, "test": 10} for name in ("gcd", "number_sorting")
     }
     assert set(draft.metrics["set_aside"]) == set(draft.metrics["chance"]) == {"gcd", "number_sorting"}
     assert draft.metrics["chance"]["number_sorting"] == 0 < draft.metrics["chance"]["gcd"] < 1

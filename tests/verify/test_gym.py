@@ -146,9 +146,7 @@ def test_prompts_and_reasoning_are_short_and_bare(name):
         assert not re.search(r"instruction|Give only|same format|weekday name|\.0\b", message.content)
         assert len(problem.worked.reasoning.split("\n")) <= 11
         assert len(problem.worked.reasoning) <= 140
-        assert not re.search(
-            r"[=,:*/+-] \d", problem.worked.reasoning
-        )  # a blank before a digit is a wasted token
+        assert not re.search(r"[=,:*/+-] \d", problem.worked.reasoning)  # a blank before a digit is a wasted token
 
 
 def test_countdown_searches():

@@ -17,9 +17,7 @@ def read(tmp_path, *records):
 
 
 def test_two_fields_are_enough(tmp_path):
-    number, text = read(
-        tmp_path, {"prompt": "6*7?", "answer": "42"}, {"prompt": "Who?", "answer": "Ada", "id": 7}
-    )
+    number, text = read(tmp_path, {"prompt": "6*7?", "answer": "42"}, {"prompt": "Who?", "answer": "Ada", "id": 7})
     assert (number.verifier, number.data, number.worked) == ("number", {"answer": "42"}, None)
     assert (text.verifier, text.task, text.domain) == ("text", "mine", "logic")
     assert text.prompt == (Message("user", "Who?"),)
@@ -128,9 +126,7 @@ def test_a_byte_order_mark_does_not_matter(tmp_path):
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 messages = st.builds(Message, st.sampled_from(["system", "assistant"]), words, st.none() | words)
-prompts = st.builds(
-    lambda before, last: (*before, Message("user", last)), st.lists(messages, max_size=2), words
-)
+prompts = st.builds(lambda before, last: (*before, Message("user", last)), st.lists(messages, max_size=2), words)
 answers = st.sampled_from(["Rome", "a b", "ß", "né", "42"])
 
 

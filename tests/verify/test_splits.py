@@ -90,9 +90,7 @@ def test_splits_are_exact_disjoint_and_repeatable(pools, endless_tasks, numbers,
         return
     assert {name: len(members) for name, members in result.problems.items()} == wanted
     everything = [p for members in result.problems.values() for p in members]
-    assert (
-        len({p.id for p in everything}) == len({prompt_key(p.prompt) for p in everything}) == len(everything)
-    )
+    assert len({p.id for p in everything}) == len({prompt_key(p.prompt) for p in everything}) == len(everything)
     assert all(p.worked for p in result.problems["demonstrations"])
     assert run() == result
 
@@ -129,9 +127,7 @@ def test_files_that_run_out_say_how_many_they_have():
         "a.jsonl": [problem(n, worked=n < 3) for n in range(8)],
         "b.jsonl": [problem(n) for n in range(10)],
     }
-    with pytest.raises(
-        UserError, match=r"20 problems were asked for; 10 \(a\.jsonl 8, b\.jsonl 2\) are distinct\."
-    ):
+    with pytest.raises(UserError, match=r"20 problems were asked for; 10 \(a\.jsonl 8, b\.jsonl 2\) are distinct\."):
         split(files, {}, sizes(5, 5, 5, 5), seed=1)
     with pytest.raises(
         UserError, match=r"6 demonstrations were asked for; 5 \(a\.jsonl 3, b\.jsonl 2\) have reasoning\."

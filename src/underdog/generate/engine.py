@@ -55,9 +55,7 @@ class Engine:
         self._rows = rows
 
     @torch.inference_mode()
-    def generate(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int = 1
-    ) -> list[list[Completion]]:
+    def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int = 1) -> list[list[Completion]]:
         """`n` completions for each prompt; each prompt is read once."""
         completions: list[list[Completion]] = [[] for _ in prompts]
         random = torch.Generator().manual_seed(sampling.seed)
@@ -163,9 +161,7 @@ class _RunningBatch:
     def _drop_done(self, patience: float) -> None:
         """Moves the live rows together once more than this share of the rows is done."""
         if self._slots and (len(self._slots) - self.live > patience * len(self._slots) or not self.live):
-            kept = torch.tensor(
-                [i for i, row in enumerate(self._slots) if row is not None], dtype=torch.int64
-            )
+            kept = torch.tensor([i for i, row in enumerate(self._slots) if row is not None], dtype=torch.int64)
             self._slots = [row for row in self._slots if row is not None]
             self._cache.keep(kept)
             self._logits_RV = self._logits_RV[kept]

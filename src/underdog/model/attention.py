@@ -43,9 +43,7 @@ class Span:
 
 def end_to_end(lengths: Sequence[int]) -> list[Span]:
     """Sequences of these lengths, one after the other."""
-    return [
-        Span(start, length) for start, length in zip(accumulate(lengths, initial=0), lengths, strict=False)
-    ]
+    return [Span(start, length) for start, length in zip(accumulate(lengths, initial=0), lengths, strict=False)]
 
 
 class Packed(Attention):
@@ -59,9 +57,7 @@ class Packed(Attention):
         """The spans cover the N tokens, each token once, in any order."""
         self.positions = torch.empty(sum(span.length for span in spans), dtype=torch.int64)
         for span in spans:
-            self.positions[span.start : span.start + span.length] = torch.arange(
-                span.prefix_length, span.whole
-            )
+            self.positions[span.start : span.start + span.length] = torch.arange(span.prefix_length, span.whole)
         self._blocks = [_Block(group) for group in _of_like_length(spans)]
 
     def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
@@ -91,9 +87,7 @@ class _Block:
         self.rows_SL = torch.where(steps_L < prefix, prefix_start + steps_L, start + after_SL)
         self.own_M = ((steps_L >= prefix) & (steps_L < prefix + length)).flatten().nonzero().squeeze(1)
         places = self.rows_SL.numel()
-        self.is_view = len(self.own_M) == places and bool(
-            (self.rows_SL.flatten() == torch.arange(places)).all()
-        )
+        self.is_view = len(self.own_M) == places and bool((self.rows_SL.flatten() == torch.arange(places)).all())
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Causal attention; returns [S * L, H, E]."""

@@ -36,8 +36,7 @@ def chat(
         system: the system message that every conversation starts with.
     """
     ask, show = ask or _ask, show or Console()
-    opening = [Message("system", system)] if system else []
-    history = list(opening)
+    history = _opening(system)
     show.print(f"{served.name}: /help lists the commands.", style="dim", markup=False, highlight=False)
     while True:
         try:
@@ -51,7 +50,7 @@ def chat(
         if command == "/quit":
             return
         if command == "/new":
-            history = list(opening)
+            history = _opening(system)
             show.print("A new conversation.", style="dim")
         elif command == "/help":
             show.print(HELP, style="dim", markup=False, highlight=False)
@@ -67,6 +66,7 @@ def chat_once(
     options: Options | None = None,
     show: Console | None = None,
     aside: Console | None = None,
+    system: str | None = None,
 ) -> Message | None:
     """Answers one question. The answer goes to standard output, so that it can be piped; reasoning and notices go
     to standard error.
@@ -74,8 +74,13 @@ def chat_once(
     Raises:
         UserError: the question does not fit into the context.
     """
-    deltas = served.reply([Message("user", _clean(prompt))], options)
+    asked = [*_opening(system), Message("user", _clean(prompt))]
+    deltas = served.reply(asked, options)
     return _print_answer(deltas, show or Console(), aside or Console(stderr=True))
+
+
+def _opening(system: str | None) -> list[Message]:
+    return [Message("system", _clean(system))] if system else []
 
 
 def _turn(served: Served, history: list[Message], line: str, options: Options | None, show: Console) -> list[Message]:

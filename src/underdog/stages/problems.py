@@ -62,9 +62,7 @@ def problems(settings: ProblemSettings, seed: int, out: "Draft") -> None:
     out.metrics["examples"] = _examples(result.problems["train"] or list(chain(*result.problems.values())))
 
 
-def _reported(
-    stream: Iterator[Problem], ticks: Iterator[int], report: Callable[[int], None]
-) -> Iterator[Problem]:
+def _reported(stream: Iterator[Problem], ticks: Iterator[int], report: Callable[[int], None]) -> Iterator[Problem]:
     """The stream; every hundredth tick, which all streams share, is reported."""
     for problem in stream:
         tick = next(ticks)

@@ -77,7 +77,5 @@ def _open_assistant(tokenizer: Tokenizer) -> list[int]:
 def _answer(content: str, reasoning: str | None, tokenizer: Tokenizer) -> list[int]:
     """Content is trimmed, so that no leading white space merges with the header's newline into another token
     than the sampler would have seen."""
-    thought = (
-        [] if reasoning is None else [tokenizer.think, *tokenizer.encode(reasoning), tokenizer.end_think]
-    )
+    thought = [] if reasoning is None else [tokenizer.think, *tokenizer.encode(reasoning), tokenizer.end_think]
     return thought + tokenizer.encode(content.strip())

@@ -111,9 +111,7 @@ class Tokenizer:
         return self.core.encode(text, add_special_tokens=False).ids
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        return [
-            encoding.ids for encoding in self.core.encode_batch_fast(list(texts), add_special_tokens=False)
-        ]
+        return [encoding.ids for encoding in self.core.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids, without control tokens."""

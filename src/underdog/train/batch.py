@@ -20,9 +20,7 @@ class Batch:
     targets_N: Tensor  # int64
     weights_N: Tensor  # float32; 0 where the prediction carries no loss
     spans: Sequence[Span]  # the sequences: attention never crosses from one to the next
-    extra: Mapping[str, Tensor] = field(
-        default_factory=dict
-    )  # [N] each: advantages, the sampler's log-probabilities
+    extra: Mapping[str, Tensor] = field(default_factory=dict)  # [N] each: advantages, the sampler's log-probabilities
 
     @property
     def tokens(self) -> int:
@@ -78,9 +76,7 @@ def collate_groups(groups: Sequence[Group]) -> Batch:
     spans: list[Span] = []
     extra: dict[str, list[float]] = {name: [] for name in groups[0].answers[0].extra}
 
-    def lay(
-        tokens: list[int], predicted: list[int], weight: float, figures: Mapping[str, Sequence[float]]
-    ) -> None:
+    def lay(tokens: list[int], predicted: list[int], weight: float, figures: Mapping[str, Sequence[float]]) -> None:
         ids.extend(tokens)
         targets.extend(predicted)
         weights.extend([weight] * len(tokens))

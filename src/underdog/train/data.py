@@ -36,9 +36,7 @@ def _packed(rows: Sequence[tuple[str, int]], streams: Mapping[str, Stream], cont
         weights[here] = ~starts[1:]  # the last token of a document predicts nothing
         edges = np.flatnonzero(starts[1:-1]) + 1
         bounds = [0, *edges.tolist(), context]
-        spans += [
-            Span(index * context + low, high - low) for low, high in pairwise(bounds)
-        ]
+        spans += [Span(index * context + low, high - low) for low, high in pairwise(bounds)]
     return Batch(torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(weights).float(), spans)
 
 

@@ -39,18 +39,14 @@ def taught_hidden(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
 def policy_logprobs(model: Decoder, batch: Batch, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
     """Log-probabilities [M] and entropies [M] of the tokens that carry weight, and their places [M] in the batch."""
     hidden_MD, taught_M = taught_hidden(model, batch)
-    logprobs_M, entropy_M = target_logprobs(
-        hidden_MD, model.lm_head.weight, batch.targets_N[taught_M], temperature
-    )
+    logprobs_M, entropy_M = target_logprobs(hidden_MD, model.lm_head.weight, batch.targets_N[taught_M], temperature)
     return logprobs_M, entropy_M, taught_M
 
 
 def next_token(model: Decoder, batch: Batch) -> Sums:
     """Cross-entropy of the next token: pretraining, and SFT through its mask."""
     hidden_MD, taught_M = taught_hidden(model, batch)
-    loss = cross_entropy(
-        hidden_MD, model.lm_head.weight, batch.targets_N[taught_M], batch.weights_N[taught_M]
-    )
+    loss = cross_entropy(hidden_MD, model.lm_head.weight, batch.targets_N[taught_M], batch.weights_N[taught_M])
     return Sums({"cross_entropy": loss}, {})
 
 

@@ -30,9 +30,7 @@ class Muon(torch.optim.Optimizer):
                 if weight.grad is not None:
                     by_shape[weight.shape].append(weight)
             for shape, weights in by_shape.items():
-                updates = orthogonal(
-                    torch.stack([self._momentum(weight, group["momentum"]) for weight in weights])
-                )
+                updates = orthogonal(torch.stack([self._momentum(weight, group["momentum"]) for weight in weights]))
                 rate = group["lr"] * RMS_OF_ADAMW * max(shape) ** 0.5
                 for weight, update in zip(weights, updates, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)

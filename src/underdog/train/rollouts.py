@@ -49,7 +49,7 @@ def advantages(rewards: Sequence[float]) -> list[float]:
     if max(rewards) == min(rewards):  # their mean may be off by rounding, which the division would blow up
         return [0.0] * len(rewards)
     mean = math.fsum(rewards) / len(rewards)
-    std = math.sqrt(math.fsum((reward - mean) ** 2 for reward in rewards) / len(rewards))
+    std = math.hypot(*(reward - mean for reward in rewards)) / math.sqrt(len(rewards))
     return [(reward - mean) / std for reward in rewards]
 
 
@@ -73,9 +73,7 @@ class Sampler:
         for attempt in range(rounds):
             share = max(len(kept) / len(seen), 0.25) if seen else 1.0
             problems = pool.take(math.ceil((self.settings.prompts - len(kept)) / share))
-            fresh = self._answer(
-                problems, self.settings.temperature, self.settings.rollouts, "step", step, attempt
-            )
+            fresh = self._answer(problems, self.settings.temperature, self.settings.rollouts, "step", step, attempt)
             seen += fresh
             if not self.settings.dynamic_sampling:
                 return fresh, fresh
@@ -89,12 +87,8 @@ class Sampler:
         rollouts = self._answer(problems, 1.0, samples, "score")
         return sum(sum(rollout.rewards) for rollout in rollouts) / (len(rollouts) * samples)
 
-    def _answer(
-        self, problems: Sequence[Problem], temperature: float, n: int, *purpose: str | int
-    ) -> list[Rollout]:
-        sampling = Sampling(
-            temperature, max_new_tokens=self.settings.max_new_tokens, seed=derive(self.seed, *purpose)
-        )
+    def _answer(self, problems: Sequence[Problem], temperature: float, n: int, *purpose: str | int) -> list[Rollout]:
+        sampling = Sampling(temperature, max_new_tokens=self.settings.max_new_tokens, seed=derive(self.seed, *purpose))
         return roll_out(self.engine, self.tokenizer, problems, sampling, n)
 
 

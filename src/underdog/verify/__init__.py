@@ -1,6 +1,6 @@
 """Problems whose answers a program can judge, and the programs that judge them."""
 
-import underdog.verify.answers  # noqa: F401  (fills the registry of verifiers)
+import underdog.verify.answers
 from underdog.verify.problem import Problem, Verdict, Worked
 from underdog.verify.registry import verifier, verify
 

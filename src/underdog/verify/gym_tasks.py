@@ -263,6 +263,4 @@ def calendar_arithmetic(entry: Entry) -> Cast:
     steps = [f"{abs(offset)}={weeks}*7+{days}"]
     steps += [f"{day} {_WEEK[(start + direction * day) % 7]}" for day in range(days + 1)]
     prompt = entry["question"].split("? ")[0] + "?"
-    return Cast(
-        prompt, "text", {"answer": target}, f"{_WEEK[start]} {offset}", Worked("\n".join(steps), target)
-    )
+    return Cast(prompt, "text", {"answer": target}, f"{_WEEK[start]} {offset}", Worked("\n".join(steps), target))

@@ -26,9 +26,7 @@ def read_problems(path: str | Path) -> list[Problem]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8-sig").split(
-            "\n"
-        )  # not splitlines: JSON strings may hold U+2028
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: JSON strings may hold U+2028
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}.", hint="Check the name of the file.") from error
     except UnicodeDecodeError as error:
@@ -154,8 +152,7 @@ def _record(problem: Problem) -> dict[str, Any]:
         record["prompt"] = problem.prompt[0].content
     else:
         record["prompt"] = [
-            {key: value for key, value in vars(message).items() if value is not None}
-            for message in problem.prompt
+            {key: value for key, value in vars(message).items() if value is not None} for message in problem.prompt
         ]
     if problem.worked:
         record["reasoning"] = problem.worked.reasoning
