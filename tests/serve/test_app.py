@@ -30,7 +30,10 @@ def post(url, body, **more):
 def test_an_answer_of_the_real_model(api, tiny_served):
     answer = connect(api).chat.completions.create(model="tiny", messages=ASKED, seed=5, max_tokens=12, temperature=0.5)
     expected = collect(tiny_served.reply([Message("user", "2 + 2?")], Options(0.5, max_new_tokens=12, seed=5)))
-    assert answer.choices[0].message.content == expected.message.content != ""
+    message = answer.choices[0].message
+    assert message.content == expected.message.content
+    assert getattr(message, "reasoning_content", None) == expected.message.reasoning
+    assert message.content or message.reasoning_content
     assert answer.choices[0].finish_reason == expected.finish.ending.value
     assert answer.usage.prompt_tokens == expected.finish.prompt_tokens
     assert answer.usage.completion_tokens == expected.finish.new_tokens
@@ -42,7 +45,9 @@ def test_a_stream_adds_up_to_the_whole_answer(api):
     whole = client.chat.completions.create(**ask)
     chunks = list(client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == whole.choices[0].message.content
-    assert [chunk.choices[0].finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 2) + ["length"]
+    assert [chunk.choices[0].finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 2) + [
+        whole.choices[0].finish_reason
+    ]
     assert (chunks[-1].choices, chunks[-1].usage) == ([], whole.usage)
     assert chunks[0].choices[0].delta.role == "assistant"
     assert len({chunk.id for chunk in chunks}) == 1
@@ -122,12 +127,14 @@ def test_eight_at_once_get_their_own_answers(api, tiny_served):
         stream = connect(api).chat.completions.create(
             model="tiny", messages=messages, seed=i, max_tokens=24, stream=True
         )
-        return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+        deltas = [chunk.choices[0].delta for chunk in stream]
+        reasoning = "".join(getattr(delta, "reasoning_content", "") for delta in deltas)
+        return Message("assistant", "".join(delta.content or "" for delta in deltas), reasoning or None)
 
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(ask, range(8)))
     alone = [
-        collect(tiny_served.reply([Message("user", question)], Options(max_new_tokens=24, seed=i))).message.content
+        collect(tiny_served.reply([Message("user", question)], Options(max_new_tokens=24, seed=i))).message
         for i, question in enumerate(questions)
     ]
     assert answers == alone

@@ -53,7 +53,7 @@ def test_an_answer_cut_off_in_its_reasoning_is_told_and_left_out(scripted):
 
 
 def test_a_full_context_is_told_and_the_conversation_goes_on(tiny_served):
-    shown = talk(tiny_served, "long " * 300, "short", options=Options(max_new_tokens=2))
+    shown = talk(tiny_served, "long " * 300, "short", options=Options(max_new_tokens=2, seed=1))
     assert "the model's context holds 256" in shown and "/new starts another conversation." in shown
     assert shown.count("the limit of 2 new tokens was reached") == 1
 
