@@ -21,6 +21,8 @@ app = typer.Typer(
 runs_app = typer.Typer(help="Look at what has been made.", no_args_is_help=True, suggest_commands=True)
 app.add_typer(runs_app, name="runs")
 
+INTERRUPTED = 130  # how typer exits on Ctrl-C
+
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/demo.toml", show_default=False)]
 Root = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs and their artifacts.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a setting: --set sft.steps=200 (repeatable).")]
@@ -106,7 +108,7 @@ def chat(
     if prompt is None:
         talk(served, options=options, system=system)
     else:
-        chat_once(served, prompt, options)
+        chat_once(served, prompt, options, system=system)
 
 
 @app.command()
@@ -180,9 +182,10 @@ def main() -> None:
         if problem.hint:
             print(f"       {problem.hint}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:
+            print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Ablate: what a trick is worth, by runs with it and without it that differ in nothing else."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -9,20 +9,16 @@ from typing import Any
 
 from underdog.errors import UserError, did_you_mean
 from underdog.recipe.load import Resolved, parse_override, replaced
-from underdog.stages.pipeline import Reporter, Run, run_recipe
+from underdog.stages.pipeline import Reporter, Run, check_stage, run_recipe
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond 30 the normal one is close enough.
-STUDENT = dict(enumerate((12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228), start=1))
+_STUDENT = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+STUDENT = dict(enumerate(_STUDENT, start=1))
 NORMAL = 1.96
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A figure of a finished run."""
-
-    name: str
-    read: Callable[[Run], float | None]
-    percent: bool = True
 
 
 @dataclass(frozen=True)
@@ -111,8 +107,11 @@ def ablate(resolved: Resolved, switch: Switch, seeds: int, root: Path, reporter:
     figures: dict[str, list[dict[str, float]]] = {"off": [], "on": []}
     folders: list[Path] = []
     first = resolved.recipe.seed
+    arms = {"off": switch.off, "on": switch.on}
+    for changes in arms.values():
+        check_stage(replaced(resolved, changes).recipe, switch.until)
     for seed in range(first, first + seeds):
-        for arm, changes in (("off", switch.off), ("on", switch.on)):
+        for arm, changes in arms.items():
             recipe = replaced(resolved, {**changes, "seed": seed}).recipe
             run = run_recipe(recipe, root, reporter, switch.until)
             figures[arm].append(_figures(run, control=switch.name == "reinforce" and arm == "off"))

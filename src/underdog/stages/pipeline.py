@@ -5,10 +5,11 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
-from underdog.artifacts.files import digest_json, read_json, write_json
+from underdog.artifacts.files import digest_json, disk_errors, read_json, write_json
 from underdog.artifacts.store import Artifact, Draft, Store, load
 from underdog.errors import UserError, did_you_mean
 from underdog.recipe.schema import Recipe
@@ -16,6 +17,7 @@ from underdog.seeds import derive
 from underdog.verify.problem_files import read_problems
 
 STORE = "store"
+RECORD = "run.json"
 TRAINED = ("pretrain", "sft", "reinforce", "control")
 """Stages that end in a checkpoint; each is followed by its evaluation."""
 
@@ -56,7 +58,6 @@ def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "exp
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     run = Run(recipe, run_folder(recipe, root))
     store = Store(root / STORE)
-    run.folder.mkdir(parents=True, exist_ok=True)
     for stage in stages(recipe):
         parents = {name: run.artifacts[name] for name in stage.parents}
         reporter.begin(stage.name)
@@ -200,7 +201,7 @@ def fingerprint(sources: Sequence[str]) -> list[Any]:
     found: list[Any] = []
     for source in sources:
         path = Path(source).expanduser()
-        paths = sorted(glob(str(path))) if any(mark in source for mark in "*?[") else [str(path)]
+        paths = [str(path)] if path.exists() else sorted(glob(str(path), recursive=True))
         folders = [path for path in map(Path, paths) if path.is_dir()]
         files = [*map(Path, paths), *(file for folder in folders for file in sorted(folder.rglob("*")))]
         found += [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
@@ -209,24 +210,40 @@ def fingerprint(sources: Sequence[str]) -> list[Any]:
 
 def _record(run: Run) -> None:
     """Writes run.json, and the link to the exported model once it is there."""
-    write_json(
-        run.folder / "run.json",
-        {
-            "recipe": run.recipe.model_dump(by_alias=True),
-            "artifacts": {name: artifact.path.name for name, artifact in run.artifacts.items()},
-        },
-    )
-    if "export" in run.artifacts:
-        link = run.folder / "model"
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.path.relpath(run.artifacts["export"].path / "huggingface", run.folder))
+    made = {name: artifact.path.name for name, artifact in run.artifacts.items()}
+    with disk_errors(run.folder):
+        run.folder.mkdir(parents=True, exist_ok=True)
+        artifacts = {**made, **_made_before(run.folder, made)}
+        write_json(run.folder / RECORD, {"recipe": run.recipe.model_dump(by_alias=True), "artifacts": artifacts})
+        if "export" in run.artifacts:
+            link = run.folder / "model"
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.path.relpath(run.artifacts["export"].path / "huggingface", run.folder))
+
+
+def _made_before(folder: Path, made: dict[str, str]) -> dict[str, str]:
+    """What is on record already, as far as it follows from what was made now and is still there: a run that stops
+    early hides nothing of the one before."""
+    try:
+        before = dict(read_json(folder / RECORD)["artifacts"])
+    except (UserError, KeyError, TypeError, ValueError):
+        return {}
+    still = takewhile(lambda name: (folder.parent / STORE / before[name]).is_dir(), before)
+    return {name: before[name] for name in still} if made.items() <= before.items() else {}
 
 
 def open_run(folder: Path) -> Run:
     """Reads a run back from its folder."""
-    if not (folder / "run.json").exists():
-        raise UserError(f"{folder} is not a run: it has no run.json.", hint="underdog runs lists the runs.")
-    record = read_json(folder / "run.json")
+    if not (folder / RECORD).exists():
+        raise UserError(f"{folder} is not a run: it has no {RECORD}.", hint="underdog runs lists the runs.")
+    record = read_json(folder / RECORD)
+    try:
+        recipe = Recipe.model_validate(record["recipe"])
+        names = dict(record["artifacts"])
+    except (KeyError, TypeError, ValueError) as problem:
+        raise UserError(
+            f"{folder / RECORD} is not a record that this version of Underdog wrote.",
+            hint="Remove it and run the recipe again: nothing that is there is made anew.",
+        ) from problem
     store = folder.parent / STORE
-    artifacts = {name: load(store / path, verify=False) for name, path in record["artifacts"].items()}
-    return Run(Recipe.model_validate(record["recipe"]), folder, artifacts)
+    return Run(recipe, folder, {name: load(store / path, verify=False) for name, path in names.items()})
