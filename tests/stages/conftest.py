@@ -1,0 +1,123 @@
+"""A recipe so small that all of it takes seconds, and the artifacts of its first stages, made by the real ones."""
+
+import random
+
+import pytest
+
+from underdog.artifacts.store import Store
+from underdog.recipe.load import load_recipe
+from underdog.stages.pipeline import run_recipe
+
+SMALL = """
+name = "small"
+threads = 1
+[model]
+width = 32
+layers = 1
+heads = 2
+kv_heads = 1
+head_width = 16
+ffn = 48
+context = 128
+[problems]
+tasks = ["gcd", "chain_sum"]
+demonstrations = 40
+train = 40
+validation = 6
+test = 10
+[curate]
+sources = ["{texts}"]
+near_duplicates = 0.0
+minimum_characters = 50
+keep = {{ medium = 0.3, high = 0.3, top = 0.3 }}
+[tokenizer]
+vocabulary = 400
+[pretrain]
+preset = "wsd"
+tokens = 10_000
+batch_tokens = 512
+epochs = 100
+[sft]
+steps = 5
+batch_tokens = 512
+[reinforce]
+steps = 2
+prompts = 3
+rollouts = 4
+max_new_tokens = 12
+validate_every = 1
+[control]
+enabled = false
+[evaluate]
+samples = 2
+max_new_tokens = 12
+[export]
+formats = ["q8_0"]
+"""
+WORDS = "the model reads long text because every step of it follows one before and explains what comes next"
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory):
+    """A folder of plain text."""
+    folder = tmp_path_factory.mktemp("texts")
+    for number in range(150):
+        draw = random.Random(number)
+        sentences = (" ".join(draw.choices(WORDS.split(), k=draw.randint(6, 14))).capitalize() + "." for _ in range(8))
+        (folder / f"{number:03}.txt").write_text(" ".join(sentences))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(texts, tmp_path_factory):
+    """Overrides -> the small recipe, resolved."""
+    path = tmp_path_factory.mktemp("recipe") / "small.toml"
+    path.write_text(SMALL.format(texts=texts))
+    return lambda *overrides: load_recipe(path, overrides)
+
+
+class Watcher:
+    """Remembers what a person would have seen."""
+
+    def __init__(self):
+        self.stages, self.reused, self.notes = [], [], []
+
+    def begin(self, stage):
+        self.stages.append(stage)
+
+    def progress(self, done, total, note):
+        assert 0 <= done <= total
+        self.notes.append(note)
+
+    def end(self, stage, artifact, reused):
+        assert stage == self.stages[-1]
+        if reused:
+            self.reused.append(stage)
+
+
+@pytest.fixture
+def watcher():
+    return Watcher()
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """Holds what the small recipe has made so far; tests may add to it and never take away."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def made(small, root):
+    """The whole small recipe, run once."""
+    return run_recipe(small().recipe, root, Watcher())
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Runs a stage function on its arguments, in a store of its own; returns the artifact."""
+
+    def build(function, *arguments, **options):
+        name = str(len(list(tmp_path.iterdir())))
+        return Store(tmp_path / name).make(name, lambda out: function(*arguments, out), **options)[0]
+
+    return build

@@ -1,0 +1,89 @@
+import math
+
+import pytest
+
+from underdog.errors import UserError
+from underdog.recipe.load import replaced
+from underdog.stages.ablate import HELD_OUT, STUDENT, SWITCHES, Difference, ablate, find_switch
+
+
+def difference(off, on):
+    return Difference("x", True, off, on)
+
+
+def test_the_interval_is_students_over_paired_differences():
+    one = difference([0.1, 0.2, 0.3], [0.2, 0.4, 0.6])
+    assert one.mean == pytest.approx(0.2)
+    half = 4.303 * 0.1 / math.sqrt(3)  # t with 2 degrees of freedom, a spread of 0.1
+    assert one.interval == pytest.approx((0.2 - half, 0.2 + half))
+    assert difference([0.1], [0.2]).interval is None
+    assert difference([0.1, 0.2], [0.3, 0.4]).interval == pytest.approx((0.2, 0.2))
+
+
+def test_quantiles_fall_to_the_normal_one():
+    values = [STUDENT[freedom] for freedom in range(1, 31)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] == 12.706 and values[9] == 2.228 and values[29] == 2.042
+    one = difference([0.0] * 40, [0.0, 1.0] * 20)
+    low, high = one.interval
+    assert (high - low) / 2 == pytest.approx(1.96 * math.sqrt(10 / 39) / math.sqrt(40))
+
+
+def test_switches_by_name_and_made_on_the_spot():
+    assert find_switch("fg_wsd") is SWITCHES["fg_wsd"]
+    made = find_switch("sft.steps=7")
+    assert (made.on, made.off) == ({}, {"sft.steps": 7})
+    with pytest.raises(UserError, match='no switch "fg-wsd"') as error:
+        find_switch("fg-wsd")
+    assert error.value.hint.startswith('Did you mean "fg_wsd"?')
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_every_switch_fits_a_recipe(name, small):
+    switch = SWITCHES[name]
+    on, off = (replaced(small(), changes).recipe for changes in (switch.on, switch.off))
+    assert name == "reinforce" or on != off  # that one compares two stages of one run
+
+
+def test_what_is_compared_differs_in_nothing_else(small):
+    on, off = (replaced(small(), {"pretrain.preset": preset}).recipe for preset in ("fg-wsd", "wsd"))
+    both = [recipe.model_dump() for recipe in (on, off)]
+    for values in both:
+        del values["pretrain"]["preset"], values["pretrain"]["phase"]
+    assert both[0] == both[1]
+
+
+def test_both_arms_run_with_the_same_seeds(small, root, made, watcher):
+    result = ablate(small(), find_switch("fg_wsd"), seeds=2, root=root, reporter=watcher)
+    assert [one.name for one in result.differences] == [HELD_OUT, "pass@1 sampled", "pass@1 greedy"]
+    assert [one.percent for one in result.differences] == [False, True, True]
+    assert all(len(one.off) == len(one.on) == 2 for one in result.differences)
+    loss = result.differences[0]
+    assert loss.off[0] == list(made.artifacts["pretrain"].metrics["held_out_loss"].values())[-1]
+    assert loss.off[0] != loss.off[1] and loss.off[0] != loss.on[0]
+    assert len(set(result.runs)) == 4
+    assert watcher.stages.count("problems") == watcher.reused.count("problems") == 4  # what the arms share
+    assert watcher.reused.count("pretrain") == 1  # the recipe's own arm is there already
+
+
+def test_reinforcement_is_compared_with_its_control(small, root, made, watcher):
+    resolved = small("control.enabled=true", "reinforce.steps=1")
+    result = ablate(resolved, find_switch("reinforce"), seeds=1, root=root, reporter=watcher)
+    assert [one.name for one in result.differences] == ["pass@1 sampled", "pass@1 greedy"]
+    assert result.runs[0] == result.runs[1]
+    assert watcher.reused.count("control") == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "switch", "says"),
+    [
+        (["control.enabled=false"], "reinforce", 'no stage "evaluate-control"'),
+        (["reinforce.steps=0"], "reinforce", 'no stage "evaluate-control"'),
+        ([], "sft.stepz=3", r'no key "sft\.stepz"'),
+        ([], "sft.steps=many", "valid integer"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_is_made(small, tmp_path, watcher, overrides, switch, says):
+    with pytest.raises(UserError, match=says):
+        ablate(small(*overrides), find_switch(switch), 3, tmp_path, watcher)
+    assert not list(tmp_path.iterdir())

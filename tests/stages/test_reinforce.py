@@ -1,0 +1,132 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from underdog.generate.engine import Completion, Ending
+import underdog.verify.registry as registry
+from underdog.model.weights import load_pretrained, save_pretrained
+from underdog.recipe.schema import Reinforce, Reset
+from underdog.stages.reinforce import batches, minibatches, reinforce
+from underdog.tokens.messages import Message
+from underdog.train.objectives import policy_logprobs
+from underdog.train.rollouts import Rollout
+from underdog.verify.problem import Problem, Verdict
+from underdog.verify.problem_files import write_problems
+
+
+def weights(artifact):
+    return torch.cat([weight.flatten() for weight in load_pretrained(artifact.path).parameters()]).detach()
+
+
+@pytest.fixture
+def start(tiny, tokenizer, make):
+    """A checkpoint that closes its turn now and then."""
+    model = tiny(tied=False, vocabulary=tokenizer.vocabulary, width=32, heads=2, kv_heads=1, ffn=48, context=96)
+    with torch.no_grad():
+        model.lm_head.weight[tokenizer.turn_end] *= 4
+    return make(lambda out: save_pretrained(model, tokenizer, out.path))
+
+
+@pytest.fixture
+def problems(make, monkeypatch):
+    """Problems that are solved by answers of odd length: some of any model's are."""
+    monkeypatch.setattr(registry, "_VERIFIERS", dict(registry._VERIFIERS))
+    registry.verifier("parity")(lambda answer, data: Verdict(float(len(answer) % 2), "odd"))
+
+    def build(out):
+        for split, count in (("train", 12), ("validation", 4)):
+            asked = [f"{split} {number}" for number in range(count)]
+            found = [Problem(text, (Message("user", text),), "parity", {"answer": "odd"}) for text in asked]
+            write_problems(out.path / f"{split}.jsonl", found)
+
+    return make(build)
+
+
+@pytest.fixture
+def improve(start, problems, make):
+    def run(seed=1, **settings):
+        asked = {"steps": 2, "prompts": 3, "rollouts": 4, "max_new_tokens": 12, "validate_every": 1}
+        return make(reinforce, Reinforce(**{**asked, **settings}), seed, start, problems)
+
+    return run
+
+
+def test_it_logs_every_step_and_every_look(improve):
+    artifact = improve(steps=4, validate_every=2, dynamic_sampling=False)
+    log = artifact.log()
+    assert [record["step"] for record in log if "validation" in record] == [0, 2, 4]
+    steps = [record for record in log if "reward" in record]
+    assert [record["step"] for record in steps] == [0, 1, 2, 3]
+    assert {"reward", "kept", "length", "truncated", "policy", "entropy", "clipped", "kl", "loss"} <= steps[0].keys()
+    assert artifact.metrics["steps"] == 4
+    assert artifact.metrics["position"] == 4 * 3
+
+
+def test_it_learns_what_is_rewarded(improve):
+    log = improve(steps=15, prompts=8, lr=3e-3, validate_every=15, kl=0.0).log()
+    looks = [record["validation"] for record in log if "validation" in record]
+    assert looks[-1] > looks[0] + 0.3
+
+
+def test_seeds_and_nothing_else_change_the_weights(improve, start):
+    one, same, other = (weights(improve(seed=seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, weights(start))
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("optimizer", ["clear", "keep"])
+def test_resets_move_the_reference(improve, optimizer):
+    """At the policy itself the penalty is 0; a reset brings it back there."""
+    reset = Reset(every=2, on_stall=False, optimizer=optimizer)
+    artifact = improve(steps=5, validate_every=2, reset=reset, kl=0.01, lr=1e-3, minibatches=1)
+    log = artifact.log()
+    assert [record["step"] for record in log if "reset" in record] == [2, 4]
+    distance = {record["step"]: record["kl_to_reference"] for record in log if "kl_to_reference" in record}
+    assert distance[0] == pytest.approx(0, abs=1e-6)
+    assert distance[2] == pytest.approx(0, abs=1e-6) == distance[4]
+    assert distance[3] > 1e-5
+
+
+def test_without_a_penalty_there_is_no_reference(improve):
+    log = improve(steps=1, kl=0.0).log()
+    assert not any("kl_to_reference" in record for record in log)
+
+
+def test_a_step_without_informative_groups_trains_nothing(improve, start):
+    """Answers of one token that do not close the turn earn nothing, all of them."""
+    artifact = improve(max_new_tokens=1)
+    kept = [record["kept"] for record in artifact.log() if "kept" in record]
+    assert torch.equal(weights(artifact), weights(start)) == (not any(kept))
+
+
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 8))
+def test_minibatches_share_out_all_rollouts_evenly(rollouts, count):
+    parts = list(minibatches(rollouts, count))
+    assert [one for part in parts for one in part] == rollouts
+    assert len(parts) == min(count, len(rollouts))
+    assert not parts or max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def rollout(lengths, rewards):
+    completions = [Completion([5] * length, [-2.0] * length, Ending.STOPPED) for length in lengths]
+    return Rollout(None, [1, 2, 3], completions, [Verdict(reward, "") for reward in rewards])
+
+
+@pytest.mark.parametrize("kl", [0.5, 0.0])
+def test_batches_carry_the_references_own_log_probabilities(tiny, kl):
+    model = tiny(vocabulary=40)
+    (batch,) = batches([rollout([3, 2], [1.0, 0.0])], model, Reinforce(temperature=0.7, kl=kl))
+    logprobs, _, taught = policy_logprobs(model, batch, 0.7)
+    assert batch.extra["advantage"][taught].tolist() == [1.0] * 3 + [-1.0] * 2
+    assert ("reference" in batch.extra) == bool(kl)
+    if kl:
+        torch.testing.assert_close(batch.extra["reference"][taught], logprobs.detach())
+        assert not batch.extra["reference"].requires_grad
+
+
+def test_long_rollouts_come_in_several_batches(tiny):
+    model = tiny(vocabulary=40, context=1024)
+    found = list(batches([rollout([700, 700], [1.0, 0.0]) for _ in range(3)], model, Reinforce()))
+    assert [batch.weights_N.sum().item() for batch in found] == [1400] * 3
