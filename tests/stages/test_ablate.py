@@ -79,6 +79,7 @@ def test_reinforcement_is_compared_with_its_control(small, root, made, watcher):
     [
         (["control.enabled=false"], "reinforce", 'no stage "evaluate-control"'),
         (["reinforce.steps=0"], "reinforce", 'no stage "evaluate-control"'),
+        *((["reinforce.steps=0"], name, 'no stage "evaluate-reinforce"') for name in ("kl", "clip_higher", "reset")),
         ([], "sft.stepz=3", r'no key "sft\.stepz"'),
         ([], "sft.steps=many", "valid integer"),
     ],
