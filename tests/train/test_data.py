@@ -59,12 +59,13 @@ def test_rows_that_follow_each_other_teach_every_token_once(tmp_path):
 
 def test_rows_come_from_several_sources_and_in_parts(tmp_path):
     streams = {name: stream(tmp_path, [50, 50], name, seed) for seed, name in enumerate("ab")}
-    rows = [("a", 0), ("b", 0), ("a", 512), ("b", 512), ("a", 1024)]
-    parts = packed_rows(rows, streams, 512)
-    assert [part.tokens for part in parts] == [PART_TOKENS, 512]
+    length = PART_TOKENS // 2
+    rows = [("a", 0), ("b", 0), ("a", length), ("b", length), ("a", 2 * length)]
+    parts = packed_rows(rows, streams, length)
+    assert [part.tokens for part in parts] == [PART_TOKENS, PART_TOKENS, length]
     whole = np.concatenate([part.ids_N.numpy() for part in parts])
     for index, (name, position) in enumerate(rows):
-        assert (whole[index * 512 : (index + 1) * 512] == streams[name].read(position, 512)[0]).all()
+        assert (whole[index * length : (index + 1) * length] == streams[name].read(position, length)[0]).all()
     long = packed_rows([("a", 0), ("b", 0)], streams, PART_TOKENS + 1)
     assert [part.tokens for part in long] == [PART_TOKENS + 1] * 2  # a longer row stands alone
 

@@ -16,8 +16,8 @@ def random(*shape, seed=0):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_updates_are_nearly_orthogonal(shape):
     """The quintic iteration leaves singular values in a band around 1, whatever they were."""
-    for seed in range(5):
-        values = torch.linalg.svdvals(orthogonal(random(3, *shape, seed=seed)))
+    for seed in range(15):
+        values = torch.linalg.svdvals(orthogonal(random(*shape, seed=seed)))
         assert values.max() < 1.25
         assert values.median() > 0.65
     if shape != (16, 16):  # a random square matrix has one direction that is nearly lost
@@ -26,27 +26,21 @@ def test_updates_are_nearly_orthogonal(shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_singular_vectors_stay(shape):
-    matrix = random(1, *shape)
-    u, _, v = torch.linalg.svd(matrix[0], full_matrices=False)
-    inner = u.T @ orthogonal(matrix)[0] @ v.T
+    matrix = random(*shape)
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    inner = u.T @ orthogonal(matrix) @ v.T
     torch.testing.assert_close(inner, inner.diag().diag(), atol=1e-3, rtol=0)
 
 
 @given(st.floats(1e-3, 1e3), st.sampled_from(SHAPES))
 def test_neither_scale_nor_transposition_matters(scale, shape):
-    matrices = random(2, *shape)
-    torch.testing.assert_close(orthogonal(matrices * scale), orthogonal(matrices), atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(orthogonal(matrices.mT).mT, orthogonal(matrices), atol=1e-4, rtol=1e-4)
-
-
-def test_matrices_of_one_stack_do_not_mix():
-    matrices = random(4, 8, 24)
-    apart = torch.cat([orthogonal(one[None]) for one in matrices])
-    torch.testing.assert_close(orthogonal(matrices), apart, atol=1e-5, rtol=1e-5)
+    matrix = random(*shape)
+    torch.testing.assert_close(orthogonal(matrix * scale), orthogonal(matrix), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(orthogonal(matrix.mT).mT, orthogonal(matrix), atol=1e-4, rtol=1e-4)
 
 
 def test_a_gradient_of_nothing_moves_nothing():
-    assert not orthogonal(torch.zeros(1, 4, 8)).any()
+    assert not orthogonal(torch.zeros(4, 8)).any()
 
 
 @pytest.mark.parametrize("shape", SHAPES[:3] + SHAPES[5:])

@@ -101,6 +101,15 @@ def test_groups_of_equal_rewards_are_replaced(sampler):
     assert problems._memory["position"] == len(seen)
 
 
+def test_a_step_begins_with_as_many_problems_as_the_last_one_needed(sampler):
+    problems = pool(*["always-wrong", "parity"] * 100)
+    _, first = sampler().collect(problems, step=0)
+    share = problems.informative
+    assert share < 0.75 and len(first) > 4
+    kept, second = sampler().collect(problems, step=1)
+    assert len(second) >= math.ceil(4 / share) and len(kept) <= 4
+
+
 def test_a_step_gives_up_after_three_rounds(sampler):
     kept, seen = sampler().collect(pool(*["always-wrong"] * 100), step=0)
     assert kept == []
@@ -122,8 +131,8 @@ def test_rounds_and_steps_draw_differently_and_the_same_again_after_a_resume(sam
 def test_the_score_looks_at_the_same_draws_every_time(sampler):
     problems = [problem(str(i), "parity") for i in range(10)]
     one = sampler(temperature=0.7)
-    assert one.score(problems, samples=4) == one.score(problems, samples=4)
-    assert 0 < one.score(problems, samples=4) < 1
+    assert one.score(problems, samples=32) == one.score(problems, samples=32)
+    assert 0 < one.score(problems, samples=32) < 1
     assert one.score([problem("a", "always-wrong")]) == 0
 
 

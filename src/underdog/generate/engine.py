@@ -11,8 +11,12 @@ import torch
 
 from underdog.errors import UserError
 from underdog.generate.sampling import Sampling, choose
+from underdog.lanes import check, lanes, side_by_side
 from underdog.model.attention import Cache, Decode, Prefill
 from underdog.model.decoder import Decoder
+from underdog.seeds import derive
+
+CACHE_BYTES = 2**29  # what the keys and values of all batches together may take
 
 
 class Ending(Enum):
@@ -31,6 +35,15 @@ class Completion:
     ending: Ending
 
 
+@dataclass(frozen=True)
+class _Request:
+    """A prompt to complete."""
+
+    index: int
+    ids: Sequence[int]
+    limit: int  # of new tokens
+
+
 @dataclass(eq=False)
 class _Row:
     """A completion in the making."""
@@ -45,40 +58,51 @@ class Engine:
     """Generates with a decoder on the CPU.
 
     Finished rows leave the batch and waiting requests take their places, so that answers of mixed length do not
-    wait for the longest.
+    wait for the longest. Each lane has a batch of its own.
     """
 
-    def __init__(self, model: Decoder, stop: int, rows: int = 256):
+    def __init__(self, model: Decoder, stop: int, rows: int = 512):
+        """`rows` is the most that a lane's batch may hold; the memory for caches may allow fewer."""
         self.model = model
         self.context = model.config.context
         self._stop = stop
         self._rows = rows
 
-    @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int = 1) -> list[list[Completion]]:
         """`n` completions for each prompt; each prompt is read once."""
         completions: list[list[Completion]] = [[] for _ in prompts]
-        random = torch.Generator().manual_seed(sampling.seed)
-        waiting = list(range(len(prompts)))[::-1]
-        batch = _RunningBatch(self.model)
-        while waiting or batch.live:
-            room = (self._rows - batch.live) // n
-            if waiting and (room * n >= self._rows // 4 or not batch.live):
-                fresh = [waiting.pop() for _ in range(min(max(room, 1), len(waiting)))]
-                batch.admit([(i, prompts[i], self._limit(prompts[i], sampling)) for i in fresh], n)
-            batch.draw(sampling, random)
-            for row in batch.retire(self._stop):
+        requests = [_Request(index, ids, self._limit(ids, sampling)) for index, ids in enumerate(prompts)]
+        shares = [(lane, requests[lane :: lanes()]) for lane in range(min(lanes(), len(requests)))]
+        for finished in side_by_side(lambda share: self._answer(share[1], sampling, n, lane=share[0]), shares):
+            for row in finished:
                 ending = Ending.STOPPED if row.ids[-1] == self._stop else Ending.TRUNCATED
                 completions[row.index].append(Completion(row.ids, row.logprobs, ending))
-            batch.read()
         return completions
+
+    @torch.inference_mode()
+    def _answer(self, requests: Sequence[_Request], sampling: Sampling, n: int, lane: int) -> list[_Row]:
+        """The finished rows of one lane."""
+        finished: list[_Row] = []
+        random = _generator(sampling, lane)
+        most = self._most_rows(requests)
+        waiting = list(requests)[::-1]
+        batch = _RunningBatch(self.model)
+        while waiting or batch.live:
+            check()
+            room = (most - batch.live) // n
+            if waiting and (room * n >= most // 4 or not batch.live):
+                batch.admit([waiting.pop() for _ in range(min(max(room, 1), len(waiting)))], n)
+            batch.draw(sampling, random)
+            finished += batch.retire(self._stop)
+            batch.read()
+        return finished
 
     @torch.inference_mode()
     def stream(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[tuple[int, float]]:
         """(id, log-probability) of one completion as they are drawn, the closing token included."""
-        random = torch.Generator().manual_seed(sampling.seed)
+        random = _generator(sampling, lane=0)
         batch = _RunningBatch(self.model)
-        batch.admit([(0, prompt, self._limit(prompt, sampling))], 1)
+        batch.admit([_Request(0, prompt, self._limit(prompt, sampling))], 1)
         while batch.live:
             (row,) = batch.draw(sampling, random)
             yield row.ids[-1], row.logprobs[-1]
@@ -90,6 +114,15 @@ class Engine:
         if room < 1:
             raise UserError(f"The prompt has {len(prompt)} tokens; the model's context holds {self.context}.")
         return min(sampling.max_new_tokens, room)
+
+    def _most_rows(self, requests: Sequence[_Request]) -> int:
+        longest = max(len(request.ids) + request.limit for request in requests)
+        a_row = Cache.bytes_per_token(self.model.config) * longest
+        return min(self._rows, max(1, CACHE_BYTES // lanes() // a_row))
+
+
+def _generator(sampling: Sampling, lane: int) -> torch.Generator:
+    return torch.Generator().manual_seed(derive(sampling.seed, "lane", lane))
 
 
 class _RunningBatch:
@@ -110,13 +143,13 @@ class _RunningBatch:
     def live(self) -> int:
         return sum(row is not None for row in self._slots)
 
-    def admit(self, requests: Sequence[tuple[int, Sequence[int], int]], n: int) -> None:
-        """Reads prompts, given as (index, ids, limit of new tokens), and adds `n` rows for each."""
+    def admit(self, requests: Sequence[_Request], n: int) -> None:
+        """Reads the prompts and adds `n` rows for each."""
         config = self._model.config
-        lengths = [len(ids) for _, ids, _ in requests]
-        capacity = max(length + limit for length, (_, _, limit) in zip(lengths, requests, strict=True))
+        lengths = [len(request.ids) for request in requests]
+        capacity = max(length + request.limit for length, request in zip(lengths, requests, strict=True))
         cache = Cache(config.layers, len(requests), config.kv_heads, capacity, config.head_width)
-        ids_N = torch.tensor([token for _, ids, _ in requests for token in ids])
+        ids_N = torch.tensor([token for request in requests for token in request.ids])
         hidden_ND = self._model(ids_N, Prefill(cache, lengths))
         last = torch.tensor(lengths).cumsum(0) - 1
         copies = torch.arange(len(requests)).repeat_interleave(n)
@@ -129,7 +162,7 @@ class _RunningBatch:
         else:
             self._cache = cache
         self._logits_RV = logits_RV
-        self._slots += [_Row(index, limit, [], []) for index, _, limit in requests for _ in range(n)]
+        self._slots += [_Row(request.index, request.limit, [], []) for request in requests for _ in range(n)]
 
     def draw(self, sampling: Sampling, random: torch.Generator) -> list[_Row]:
         """Adds one token to every row that is not done; returns those rows."""

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from underdog.model.config import ModelConfig
+
 
 class Attention(ABC):
     """The attention of one forward pass."""
@@ -116,6 +118,10 @@ class Cache:
         self.v = [torch.zeros(rows, kv_heads, capacity, head_width) for _ in range(layers)]
         self.lengths = torch.zeros(rows, dtype=torch.int64)  # tokens held by each row
         self.capacity = capacity
+
+    @staticmethod
+    def bytes_per_token(config: ModelConfig) -> int:
+        return 2 * 4 * config.layers * config.kv_heads * config.head_width  # keys and values in float32
 
     def keep(self, rows: Tensor) -> None:
         """Keeps only these rows, in this order (rows may repeat)."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from underdog.artifacts.files import digest_json, disk_errors, read_json, write_json
 from underdog.artifacts.store import Artifact, Draft, Store, load
 from underdog.errors import UserError, did_you_mean
+from underdog.lanes import open_lanes
 from underdog.recipe.schema import Recipe
 from underdog.seeds import derive
 from underdog.verify.problem_files import read_problems
@@ -53,9 +54,7 @@ def run_folder(recipe: Recipe, root: Path) -> Path:
 
 def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "export") -> Run:
     """Runs the stages up to `until`; what is there already is not made again."""
-    import torch
-
-    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
+    open_lanes(recipe.threads or os.cpu_count() or 1)
     run = Run(recipe, run_folder(recipe, root))
     store = Store(root / STORE)
     for stage in stages(recipe):

@@ -7,12 +7,13 @@ import torch
 
 from underdog.artifacts.store import Artifact, Draft
 from underdog.generate.engine import Engine
+from underdog.lanes import side_by_side
 from underdog.model.decoder import Decoder
 from underdog.model.weights import load_pretrained, save_pretrained
 from underdog.recipe.schema import Reinforce
 from underdog.seeds import derive
 from underdog.tokens.tokenizer import Tokenizer
-from underdog.train.batch import Batch, collate_groups, cut
+from underdog.train.batch import Batch, Group, collate_groups, cut
 from underdog.train.data import PART_TOKENS
 from underdog.train.objectives import Grpo, policy_logprobs
 from underdog.train.pool import Pool
@@ -67,11 +68,14 @@ def minibatches(kept: Sequence[Rollout], count: int) -> Iterator[Sequence[Rollou
 
 def batches(rollouts: Sequence[Rollout], reference: Decoder, settings: Reinforce) -> Iterator[Batch]:
     """The rollouts as batches, with the reference policy's log-probabilities where the KL penalty wants them."""
-    groups = [rollout.group() for rollout in rollouts]
-    for part in cut(groups, lambda group: group.tokens, PART_TOKENS):
+
+    def prepared(part: Sequence[Group]) -> Batch:
         batch = collate_groups(part)
         if settings.kl:
             with torch.no_grad():
                 logprobs_M, _, taught_M = policy_logprobs(reference, batch, settings.temperature)
             batch.extra["reference"] = torch.zeros(batch.tokens).index_copy_(0, taught_M, logprobs_M)
-        yield batch
+        return batch
+
+    groups = [rollout.group() for rollout in rollouts]
+    return side_by_side(prepared, cut(groups, lambda group: group.tokens, PART_TOKENS))

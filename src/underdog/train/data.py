@@ -14,7 +14,7 @@ from underdog.tokens.streams import Stream
 from underdog.train.batch import Batch, Example
 from underdog.train.shuffle import Shuffle
 
-PART_TOKENS = 2048  # tokens that one forward and backward pass holds; the gradient does not depend on it
+PART_TOKENS = 512  # tokens that one forward and backward pass holds: enough to fill a core, and parts for many
 
 
 def packed_rows(rows: Sequence[tuple[str, int]], streams: Mapping[str, Stream], context: int) -> list[Batch]:

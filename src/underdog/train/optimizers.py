@@ -1,10 +1,9 @@
 """AdamW and Muon."""
 
-from collections import defaultdict
-
 import torch
 from torch import Tensor, nn
 
+from underdog.lanes import side_by_side
 from underdog.recipe.schema import Optimizer
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic coefficients of Muon (Jordan et al., 2024)
@@ -16,7 +15,7 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose update for each weight matrix is made (nearly) orthogonal.
 
     PyTorch's own Muon computes in bfloat16, which CPUs without bf16 units emulate at a crawl; this one keeps the
-    weights' dtype and orthogonalises all matrices of one shape together.
+    weights' dtype.
     """
 
     def __init__(self, weights: list[Tensor], momentum: float = 0.95, weight_decay: float = 0.0):
@@ -25,15 +24,11 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    by_shape[weight.shape].append(weight)
-            for shape, weights in by_shape.items():
-                updates = orthogonal(torch.stack([self._momentum(weight, group["momentum"]) for weight in weights]))
-                rate = group["lr"] * RMS_OF_ADAMW * max(shape) ** 0.5
-                for weight, update in zip(weights, updates, strict=True):
-                    weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            momenta = [self._momentum(weight, group["momentum"]) for weight in weights]
+            for weight, update in zip(weights, side_by_side(orthogonal, momenta), strict=True):
+                rate = group["lr"] * RMS_OF_ADAMW * max(weight.shape) ** 0.5
+                weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
 
     def _momentum(self, weight: Tensor, momentum: float) -> Tensor:
         """Nesterov momentum of the gradient."""
@@ -44,15 +39,15 @@ class Muon(torch.optim.Optimizer):
         return weight.grad + momentum * state["momentum"]
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
-    """The nearest semi-orthogonal matrices [n, rows, columns], roughly: singular values end between 0.7 and 1.2."""
-    tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+def orthogonal(matrix: Tensor) -> Tensor:
+    """The nearest semi-orthogonal matrix [rows, columns], roughly: singular values end between 0.7 and 1.2."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm() + 1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(ROUNDS):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
 
 

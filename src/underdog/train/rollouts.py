@@ -66,18 +66,19 @@ class Sampler:
         """The rollouts of a step: those kept for training, and all that were sampled.
 
         With dynamic sampling (DAPO), problems are drawn until enough informative rollouts are there or `rounds`
-        are over; later rounds draw as many as the share of informative ones so far calls for.
+        are over: each round as many as the share of informative ones calls for, the last step's to begin with.
         """
         kept: list[Rollout] = []
         seen: list[Rollout] = []
+        share = pool.informative if self.settings.dynamic_sampling else 1.0
         for attempt in range(rounds):
-            share = max(len(kept) / len(seen), 0.25) if seen else 1.0
             problems = pool.take(math.ceil((self.settings.prompts - len(kept)) / share))
             fresh = self._answer(problems, self.settings.temperature, self.settings.rollouts, "step", step, attempt)
             seen += fresh
             if not self.settings.dynamic_sampling:
                 return fresh, fresh
             kept += [rollout for rollout in fresh if rollout.informative]
+            share = pool.informative = max(len(kept) / len(seen), 0.25)
             if len(kept) >= self.settings.prompts:
                 break
         return kept[: self.settings.prompts], seen

@@ -1,10 +1,13 @@
 """One loop for every objective: parts of a batch in, one optimizer step out."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor
 
 from underdog.errors import UserError
+from underdog.lanes import side_by_side
 from underdog.model.decoder import Decoder
 from underdog.recipe.schema import Optimizer
 from underdog.train.batch import Batch
@@ -28,14 +31,21 @@ class Trainer:
         """
         parts = list(parts)
         count = float(sum(part.weights_N.sum() for part in parts))
-        figures: dict[str, float] = {}
+        figures: dict[str, float] = defaultdict(float)
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.model.zero_grad(set_to_none=True)
-        for part in parts:
+
+        def gradients(part: Batch) -> tuple[Sequence[Tensor], dict[str, float]]:
             sums = self.objective(self.model, part)
             loss = sum(sums.loss.values()) / count
-            loss.backward()
-            for name, value in (*sums.loss.items(), *sums.watch.items(), ("loss", loss.detach() * count)):
-                figures[name] = figures.get(name, 0.0) + float(value.detach()) / count
+            found = {name: float(value.detach()) / count for name, value in (*sums.loss.items(), *sums.watch.items())}
+            return torch.autograd.grad(loss, weights, materialize_grads=True), {**found, "loss": float(loss.detach())}
+
+        for slopes, found in side_by_side(gradients, parts):
+            for weight, slope in zip(weights, slopes, strict=True):
+                weight.grad = slope if weight.grad is None else weight.grad.add_(slope)
+            for name, value in found.items():
+                figures[name] += value
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.clip)
         if not torch.isfinite(norm):
             raise UserError(

@@ -76,25 +76,18 @@ def simple_equations(entry: Entry) -> Cast:
 
 @task("countdown", min_numbers=3, max_numbers=3, min_value=1, max_value=15, min_target=1, max_target=60)
 def countdown(entry: Entry) -> Cast:
-    """Reach the target with all three numbers: tries until one hits, at most five.
+    """Reach the target with all three numbers: "8, 5, 6" and 43 → 8*6=48,48-5=43, answer 8*6-5.
 
-    "6, 3, 5" and 13 → 6*5=30,30-3=27 13 no / 5+3=8,8+6=14 13 no / 6*3=18,18-5=13 13 yes, answer 6*3-5. The target
-    stands beside each result: a small model compares neighbours long before it compares across its prompt. The
-    tries are drawn at random by a generator seeded with the problem: a search that reinforcement can sharpen.
-    Wrong ones stay below 100. The prompt ends before "Final answer format instructions".
+    One of the chains that hit, drawn by a generator seeded with the problem. Which numbers to join first is a guess
+    that a small model makes at a glance, and the thing that reinforcement sharpens; demonstrations with wrong tries
+    before the hit taught it less (docs/notebook.md). The prompt ends before "Final answer format instructions".
     """
     numbers, target = entry["metadata"]["numbers"], entry["metadata"]["target"]
     key = f"{sorted(numbers)} {target}"
-    chains = _chains(numbers)
-    hits = [chain for chain in chains if chain.value == target]
-    misses = [chain for chain in chains if chain.value != target and max(chain.inner, chain.value) < 100]
-    random = Random(key)
-    tries = random.sample(misses, min(random.randint(0, 4), len(misses)))
-    hit = random.choice(hits)
-    steps = [f"{chain.working} {target} no" for chain in tries] + [f"{hit.working} {target} yes"]
+    hit = Random(key).choice([chain for chain in _chains(numbers) if chain.value == target])
     prompt = entry["question"].split("\n\nFinal answer format instructions")[0]
     data = {"numbers": numbers, "target": target}
-    return Cast(prompt, "expression", data, key, Worked("\n".join(steps), hit.expression))
+    return Cast(prompt, "expression", data, key, Worked(hit.working, hit.expression))
 
 
 class _Chain(NamedTuple):

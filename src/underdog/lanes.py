@@ -1,0 +1,69 @@
+"""Lanes: whole pieces of work side by side, each on one core.
+
+Spreading every small operation over the cores makes each wait for its slowest core, thousands of times a step; a busy
+neighbour then costs more than a core brings (docs/notebook.md). Lanes wait for each other once a piece. PyTorch lets go
+of Python's lock while it computes, so threads are enough.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from threading import Event
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_count = 1
+_pool = ThreadPoolExecutor(1)
+_stopping = Event()
+
+
+def open_lanes(count: int) -> None:
+    """Sets the number of lanes. Each computes on one core from now on."""
+    import torch
+
+    global _count, _pool
+    torch.set_num_threads(1)
+    _pool.shutdown()
+    _count, _pool = count, ThreadPoolExecutor(count, "lane")
+
+
+def lanes() -> int:
+    """How many pieces are worked on at once."""
+    return _count
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """The results in the order of the items; pieces are begun only as far ahead as keeps every lane busy.
+
+    Whoever stops reading, by an error or by Ctrl-C, stops the other pieces at their next `check`.
+    """
+    if _count == 1:
+        yield from map(work, items)
+        return
+    begun: deque[Future[R]] = deque()
+    rest = iter(items)
+    try:
+        while True:
+            begun.extend(_pool.submit(work, item) for item in islice(rest, _count + 1 - len(begun)))
+            if not begun:
+                return
+            yield begun[0].result()
+            begun.popleft()
+    finally:
+        _stopping.set()
+        for future in begun:
+            future.cancel() or future.exception()
+        _stopping.clear()
+
+
+class Stopped(Exception):
+    """This piece's result is no longer wanted."""
+
+
+def check() -> None:
+    """Ends the current piece if nobody waits for it. Long pieces call this often."""
+    if _stopping.is_set():
+        raise Stopped
