@@ -77,6 +77,24 @@ def test_a_gradient_that_is_not_finite_stops_before_it_does_harm(model, examples
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_step_that_is_not_accepted_changes_nothing(tiny, examples, kind):
+    """Neither weights nor moments: the next step is what it would have been."""
+
+    def train(*batches):
+        model = tiny(vocabulary=40, width=32, heads=2, kv_heads=1, ffn=48)
+        trainer = Trainer(model, Optimizer(kind=kind), next_token)
+        for batch, accepted in batches:
+            figures = trainer.update([collate(batch)], 1e-2, lambda figures, said=accepted: said)
+            assert {"loss", "gradient_norm", "lr"} <= figures.keys()
+        return torch.cat([weight.detach().flatten() for weight in model.parameters()])
+
+    first, second, third = examples[:4], examples[4:8], examples[8:]
+    skipped = train((first, True), (second, False), (third, True))
+    assert torch.equal(skipped, train((first, True), (third, True)))
+    assert not torch.equal(skipped, train((first, True), (second, True), (third, True)))
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_a_cleared_optimizer_is_a_new_one(tiny, examples, kind):
     def train(clear):
         model = tiny(vocabulary=40, width=32, heads=2, kv_heads=1, ffn=48)

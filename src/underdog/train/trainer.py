@@ -1,7 +1,7 @@
 """One loop for every objective: parts of a batch in, one optimizer step out."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,10 @@ from underdog.train.objectives import Objective
 from underdog.train.optimizers import build_optimizers
 
 
+class NotFinite(UserError):
+    """A loss or gradient that is no number. The weights and moments are those from before the step."""
+
+
 class Trainer:
     """A model, its optimizers and what it is trained for."""
 
@@ -24,9 +28,15 @@ class Trainer:
         self._settings = settings
         self.optimizers = build_optimizers(model, settings)
 
-    def update(self, parts: Iterable[Batch], lr: float) -> dict[str, float]:
+    def update(
+        self,
+        parts: Iterable[Batch],
+        lr: float,
+        accept: Callable[[Mapping[str, float]], bool] = lambda figures: True,
+    ) -> dict[str, float]:
         """One step over all parts; every component is divided by the step's number of weighted tokens.
 
+        `accept` is asked with the figures before the weights move: where it says no, they stay as they are.
         Returns the components, `loss` (their sum), the watched figures and the gradient's norm.
         """
         parts = list(parts)
@@ -48,15 +58,18 @@ class Trainer:
                 figures[name] += value
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.clip)
         if not torch.isfinite(norm):
-            raise UserError(
+            raise NotFinite(
                 f"The gradient is not finite (loss {figures['loss']}): training has diverged.",
                 hint="Lower the learning rate. The state before this step is kept.",
             )
+        figures |= {"gradient_norm": float(norm), "lr": lr}
+        if not accept(figures):
+            return dict(figures)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.step()
-        return {**figures, "gradient_norm": float(norm), "lr": lr}
+        return dict(figures)
 
     def clear_optimizer(self) -> None:
         """Forgets the optimizers' moments (ProRL's reset)."""
