@@ -4,7 +4,7 @@ A recipe is strict: an unknown key or a wrong type is an error. Every field has 
 only what it wants to say.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -13,6 +13,11 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Below1 = Annotated[float, Field(ge=0, lt=1)]
+Tier = Literal["top", "high", "medium"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
+"""Of the curated text, best first."""
+ADDED = ("arithmetic", "demonstrations")
+"""What a phase can mix in beside curated text: tables of elementary facts, and the worked problems as chats."""
 
 
 class Section(BaseModel):
@@ -82,30 +87,49 @@ class Tokenizer(Section):
     vocabulary: Annotated[int, Field(ge=300)] = 4096
     splitter: Literal["qwen2", "llama-bpe", "gpt-2"] = "qwen2"
     """Pre-tokenizer pattern, by the name that llama.cpp knows it by."""
+    held_out: list[Tier] = ["top", "high"]
+    """Tiers of which 3 % of the documents are read by no phase: the loss on them is reported tier by tier."""
 
 
 class Rate(Section):
-    """A learning rate that moves from one value to another over its phase."""
+    """A learning rate that moves from one value to another over its phase. One that does not is a plain number."""
 
     model_config = ConfigDict(populate_by_name=True)
     start: NotNegative = Field(alias="from")
     end: NotNegative = Field(alias="to")
-    shape: Literal["linear", "cosine", "1-sqrt"] = "linear"
+    shape: Literal["constant", "linear", "cosine", "1-sqrt"] = "linear"
+
+    @model_validator(mode="after")
+    def _constant_stays(self) -> "Rate":
+        if self.shape == "constant" and self.start != self.end:
+            raise ValueError(f"a constant rate does not go from {self.start:g} to {self.end:g}")
+        return self
 
 
 class Phase(Section):
     """A stretch of pretraining that owns its mixture AND its learning rate (FG-WSD)."""
 
     name: str
-    share: Share
-    """Share of `pretrain.tokens`; the shares of all phases add up to 1."""
+    share: Share | None = None
+    """Share of `pretrain.tokens`, to the nearest whole batch; with the other phases it makes 1."""
+    tokens: Count | None = None
+    """Or its tokens, to the sequence: the last step gives or takes what a whole batch would miss."""
     lr: NotNegative | Rate
     mix: dict[str, Share]
-    """Shares of the tokens by tier; `demonstrations` is a source too."""
+    """Shares of the tokens by tier ("top"), by source of curated text ("python-docs"), by both ("top/python-docs");
+    "arithmetic" and "demonstrations" can be mixed in too."""
     context: Count | None = None
     """Sequence length in tokens; the model's context unless said."""
     rope_base: Positive | None = None
     """Rotary base from here on (ABF: a longer context wants a larger base)."""
+    batch_tokens: Count | None = None
+    """Tokens a step; `pretrain.batch_tokens` unless said."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Phase":
+        if (self.share is None) == (self.tokens is None):
+            raise ValueError(f'phase "{self.name}" should have either a share or tokens')
+        return self
 
 
 class Optimizer(Section):
@@ -119,16 +143,35 @@ class Optimizer(Section):
     """Largest global norm of the gradient."""
 
 
+class Spikes(Section):
+    """Steps that are skipped, with a line in the log, because one batch would throw the model off (PaLM, arXiv
+    2204.02311, section 5.1). A threshold is a multiple of the running median over `window` steps; 0 = never skip."""
+
+    loss: NotNegative = 0.0
+    gradient_norm: NotNegative = 0.0
+    window: Annotated[int, Field(ge=4)] = 64
+    """Steps, skipped ones too: a change that lasts is accepted after half of them."""
+
+
 class Pretrain(Section):
     preset: Literal["fg-wsd", "wsd", "cosine", "own"] = "fg-wsd"
     """Where the phases come from: a published schedule, or `[[pretrain.phase]]` tables of your own."""
     tokens: Count = 3_000_000
+    """The budget; where every phase says its own tokens, their sum."""
     peak_lr: Positive = 3e-3
     batch_tokens: Count = 4096
     epochs: Positive = 8.0
-    """Most passes over any tier; a plan that needs more is refused before it starts."""
+    """Most passes over any source; a plan that needs more is refused before it starts."""
+    epochs_of: dict[str, Positive] = {}
+    """The same for single sources: { arithmetic = 50 }."""
     phase: list[Phase] = []
     optimizer: Optimizer = Optimizer(kind="muon")
+    z_loss: NotNegative = 0.0
+    """Weight of the squared log of the softmax's normaliser, which keeps logits from drifting (PaLM: 1e-4); 0 = off."""
+    spikes: Spikes = Spikes()
+    average: Below1 = 0.0
+    """Decay of a moving average of the weights, step by step through the last phase; the checkpoint then holds the
+    average. It begins as the plain mean of the phase's first 1 / (1 - average) steps. 0 = off."""
 
 
 class Sft(Section):
@@ -193,6 +236,19 @@ class Export(Section):
     """GGUF files beside the Hugging Face folder."""
 
 
+class Compute(Section):
+    """How pretraining and SFT are computed: what a step costs. Only `precision` changes what is learned."""
+
+    precision: Literal["float32", "bf16"] = "float32"
+    """`bf16` multiplies in bfloat16 and keeps weights, sums of gradients and moments in float32. CPUs without units
+    for it are about four times slower with it: `underdog doctor` measures."""
+    activation_checkpointing: bool = False
+    """Keep only each block's input and compute the rest again in the backward pass: a third more arithmetic, a
+    fraction of the memory."""
+    compile: bool = False
+    """torch.compile, block by block."""
+
+
 class Recipe(Section):
     """From raw text to a served model."""
 
@@ -201,6 +257,7 @@ class Recipe(Section):
     seed: int = 1
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0 = all cores. Results are bit-identical only at the same number of threads."""
+    compute: Compute = Compute()
     model: Model = Model()
     problems: Problems = Problems()
     curate: Curate = Curate()
