@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from underdog import world
 from underdog.errors import UserError
 
 app = typer.Typer(
@@ -41,6 +42,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print every setting and its origin, make nothing.")
     ] = False,
+    nproc: Annotated[
+        int, typer.Option(help="Processes on this machine that share pretraining and SFT: one a GPU.", min=1)
+    ] = 1,
     runs: Root = Path("runs"),
 ) -> None:
     """Run a recipe: from raw text to an evaluated, exported model.
@@ -50,6 +54,9 @@ def run(
     from underdog.recipe.load import load_recipe
     from underdog.report import terminal
 
+    if nproc > 1 and world.size() == 1 and not dry_run:
+        load_recipe(recipe, [*set_, *_sources(text, problems)], scale)  # its mistakes are told once
+        raise typer.Exit(world.launch(nproc, ["-m", "underdog.cli", *sys.argv[1:]]))
     resolved = load_recipe(recipe, [*set_, *_sources(text, problems)], scale)
     terminal.warn(resolved.warnings)
     if dry_run:
@@ -60,9 +67,12 @@ def run(
     from underdog.stages.pipeline import check_stage, run_recipe
 
     check_stage(resolved.recipe, until)
+    world.join()
     with LiveReporter(resolved.recipe) as reporter:
         done = run_recipe(resolved.recipe, runs, reporter, until)
-    finish(done)
+    if world.rank() == 0:
+        finish(done)
+    world.leave()
 
 
 @app.command()
@@ -176,14 +186,15 @@ def _toml(values: list[str]) -> str:
 def main() -> None:
     """Runs the command line. A mistake of the user's ends in one or two lines and exit code 2."""
     try:
-        app()
+        with world.one_voice():
+            app()
     except UserError as problem:
         print(f"error: {problem}", file=sys.stderr)
         if problem.hint:
             print(f"       {problem.hint}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as ending:
-        if ending.code == INTERRUPTED:
+        if ending.code == INTERRUPTED and world.size() == 1:  # of several processes, the one that started them says it
             print("\nStopped. The same command goes on from here.", file=sys.stderr)
         raise
 

@@ -104,6 +104,16 @@ class Draft:
         return sorted(path for path in self.path.rglob("*") if path.is_file() and self.state not in path.parents)
 
 
+class JoinedDraft(Draft):
+    """The draft as processes see it that compute along: they read its state, and leave the writing to rank 0."""
+
+    def log(self, **record: Any) -> None:
+        pass
+
+    def rewind_log(self, keep: Callable[[dict[str, Any]], bool]) -> None:
+        pass
+
+
 @dataclass(frozen=True)
 class Store:
     """A folder of artifacts, shared by all runs below one root."""

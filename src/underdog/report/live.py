@@ -14,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from underdog import world
 from underdog.artifacts.store import Artifact
 from underdog.recipe.schema import Recipe
 
@@ -74,7 +75,10 @@ def machine(recipe: Recipe) -> str:
     import os
 
     cores = recipe.threads or os.cpu_count() or 1
-    return f"{cores} CPU core{'s' if cores > 1 else ''}, float32 · seed {recipe.seed}"
+    words = [f"{cores} CPU core{'s' if cores > 1 else ''}, {recipe.compute.precision}", f"seed {recipe.seed}"]
+    if world.size() > 1:
+        words.append(f"{world.size()} processes share pretraining and SFT, the first alone does the rest")
+    return " · ".join(words)
 
 
 def result_line(artifact: Artifact) -> str:

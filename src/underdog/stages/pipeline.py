@@ -9,12 +9,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
+from underdog import world
 from underdog.artifacts.files import digest_json, disk_errors, read_json, write_json
 from underdog.artifacts.store import Artifact, Draft, Store, load
 from underdog.errors import UserError, did_you_mean
-from underdog.lanes import open_lanes
 from underdog.recipe.schema import Recipe
 from underdog.seeds import derive
+from underdog.stages.together import make, strategy_for, use_cores
 from underdog.verify.problem_files import read_problems
 
 STORE = "store"
@@ -54,15 +55,17 @@ def run_folder(recipe: Recipe, root: Path) -> Path:
 
 def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "export") -> Run:
     """Runs the stages up to `until`; what is there already is not made again."""
-    open_lanes(recipe.threads or os.cpu_count() or 1)
     run = Run(recipe, run_folder(recipe, root))
     store = Store(root / STORE)
     for stage in stages(recipe):
         parents = {name: run.artifacts[name] for name in stage.parents}
         reporter.begin(stage.name)
-        artifact, reused = store.make(
+        use_cores(recipe.threads or os.cpu_count() or 1, stage.distributed)
+        artifact, reused = make(
+            store,
             stage.kind,
             lambda out, stage=stage, parents=parents: stage.build(parents, out),
+            distributed=stage.distributed,
             version=stage.version,
             settings=stage.settings,
             seed=stage.seed,
@@ -71,7 +74,8 @@ def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "exp
         )
         reporter.end(stage.name, artifact, reused)
         run.artifacts[stage.name] = artifact
-        _record(run)
+        if world.rank() == 0:
+            _record(run)
         if stage.name == until:
             break
     return run
@@ -95,6 +99,7 @@ class Stage:
     seed: int | None = None
     kind: str = ""  # artifacts of the same kind share keys: an evaluation is one, whatever it evaluates
     version: int = 1  # raised when the code changes what the same settings make
+    distributed: bool = False  # computed by all processes of a run; rank 0 alone makes the others
 
     def __post_init__(self):
         object.__setattr__(self, "kind", self.kind or self.name)
@@ -112,6 +117,7 @@ def stages(recipe: Recipe) -> Iterator[Stage]:
     from underdog.stages.tokenize import tokenize
 
     r = recipe
+    precision = {"precision": r.compute.precision}  # of what says how to compute, all that changes a result
 
     def seed(stage: str) -> int:
         return derive(r.seed, stage)
@@ -146,18 +152,20 @@ def stages(recipe: Recipe) -> Iterator[Stage]:
     )
     yield Stage(
         "pretrain",
-        {"pretrain": r.pretrain.model_dump(by_alias=True), "model": r.model.model_dump()},
+        {"pretrain": r.pretrain.model_dump(by_alias=True), "model": r.model.model_dump(), **precision},
         ("tokenize",),
-        lambda p, out: pretrain(r.pretrain, r.model, seed("pretrain"), p["tokenize"], out),
+        lambda p, out: pretrain(r.pretrain, r.model, seed("pretrain"), p["tokenize"], out, strategy_for(r.compute)),
         seed("pretrain"),
+        distributed=True,
     )
     yield evaluation("pretrain")
     yield Stage(
         "sft",
-        r.sft.model_dump(),
+        {**r.sft.model_dump(), **precision},
         ("pretrain", "problems"),
-        lambda p, out: sft(r.sft, r.sft.steps, seed("sft"), p["pretrain"], p["problems"], out),
+        lambda p, out: sft(r.sft, r.sft.steps, seed("sft"), p["pretrain"], p["problems"], out, strategy_for(r.compute)),
         seed("sft"),
+        distributed=True,
     )
     yield evaluation("sft")
     if r.reinforce.steps:
@@ -172,12 +180,19 @@ def stages(recipe: Recipe) -> Iterator[Stage]:
         if r.control.enabled:
             yield Stage(
                 "control",
-                r.sft.model_dump(),
+                {**r.sft.model_dump(), **precision},
                 ("sft", "reinforce", "problems"),
                 lambda p, out: sft(
-                    r.sft, steps_of_same_time(p["sft"], p["reinforce"]), seed("control"), p["sft"], p["problems"], out
+                    r.sft,
+                    steps_of_same_time(p["sft"], p["reinforce"]),
+                    seed("control"),
+                    p["sft"],
+                    p["problems"],
+                    out,
+                    strategy_for(r.compute),
                 ),
                 seed("control"),
+                distributed=True,
             )
             yield evaluation("control")
     last = "reinforce" if r.reinforce.steps else "sft"

@@ -2,7 +2,7 @@
 
 from underdog.artifacts.store import Artifact, Draft
 from underdog.errors import UserError
-from underdog.model.weights import load_pretrained, save_pretrained
+from underdog.model.weights import load_pretrained
 from underdog.recipe.schema import Sft
 from underdog.seeds import derive
 from underdog.tokens.chat import render
@@ -12,12 +12,21 @@ from underdog.train.data import PART_TOKENS, Shuffled
 from underdog.train.objectives import next_token
 from underdog.train.resume import Resumable
 from underdog.train.schedules import warmup_cosine
+from underdog.train.strategy import Strategy
 from underdog.train.trainer import Trainer
 from underdog.verify.problem import Problem
 from underdog.verify.problem_files import read_problems
 
 
-def sft(settings: Sft, steps: int, seed: int, base: Artifact, problems: Artifact, out: Draft) -> None:
+def sft(
+    settings: Sft,
+    steps: int,
+    seed: int,
+    base: Artifact,
+    problems: Artifact,
+    out: Draft,
+    strategy: Strategy | None = None,
+) -> None:
     """Fine-tunes `base` on the demonstrations for `steps` steps; writes a checkpoint."""
     tokenizer = Tokenizer.load(base.path)
     model = load_pretrained(base.path)
@@ -27,14 +36,14 @@ def sft(settings: Sft, steps: int, seed: int, base: Artifact, problems: Artifact
         settings.batch_tokens,
         derive(seed, "order"),
     )
-    trainer = Trainer(model, settings.optimizer, next_token)
+    trainer = Trainer(model, settings.optimizer, next_token, strategy)
     for step in Resumable(out, trainer, steps).steps():
         batch = examples.at(step)
         parts = [collate(part) for part in cut(batch, lambda one: len(one.ids), PART_TOKENS)]
         figures = trainer.update(parts, settings.lr * warmup_cosine(step / steps, settings.warmup))
         out.log(step=step, epoch=examples.epochs(step + 1), **figures)
         out.progress(step + 1, steps, f"loss {figures['loss']:.3f}")
-    save_pretrained(model, tokenizer, out.path)
+    trainer.save(tokenizer, out.path)
     out.metrics = {"steps": steps, "demonstrations": len(demonstrations), "epochs": examples.epochs(steps)}
 
 

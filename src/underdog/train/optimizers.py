@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from underdog.lanes import side_by_side
 from underdog.recipe.schema import Optimizer
+from underdog.train.strategy import on_whole
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic coefficients of Muon (Jordan et al., 2024)
 ROUNDS = 5
@@ -26,7 +27,7 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             momenta = [self._momentum(weight, group["momentum"]) for weight in weights]
-            for weight, update in zip(weights, side_by_side(orthogonal, momenta), strict=True):
+            for weight, update in zip(weights, side_by_side(on_whole(orthogonal), momenta), strict=True):
                 rate = group["lr"] * RMS_OF_ADAMW * max(weight.shape) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
 

@@ -1,18 +1,20 @@
 """Going on after a kill: the whole state of a training stage, saved now and then in one piece.
 
 What a step does depends on (seed, step) and this state only, so a resumed run gives the same weights, bit for bit,
-as one that was never interrupted (at the same number of threads).
+as one that was never interrupted (at the same number of threads and processes). A state is safetensors and a JSON
+file; one that several processes wrote in slices is read by any number of them, and the other way round.
 """
 
 import os
 import shutil
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -32,6 +34,7 @@ class Resumable:
     def __init__(self, out: Draft, trainer: Trainer, steps: int, models: dict[str, nn.Module] | None = None):
         self._out = out
         self._trainer = trainer
+        self._strategy = trainer.strategy
         self._models = {"model": trainer.model, **(models or {})}
         self._steps = steps
         self.memory: dict[str, Any] = {}  # JSON-able values that the stage carries from step to step
@@ -42,48 +45,61 @@ class Resumable:
         first = self._load()
         saved = time.monotonic()
         for step in range(first, self._steps):
-            if step > first and time.monotonic() - saved > every:
+            if step > first and self._strategy.agree(time.monotonic() - saved > every):
                 self._save(step)
                 saved = time.monotonic()
             yield step
 
     def _save(self, step: int) -> None:
         """Writes the state before `step` beside the older one, renames it, then removes the older one."""
-        self._out.state.mkdir(exist_ok=True)
         draft = self._out.state / "writing"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
-        for name, model in self._models.items():
-            save_file({key: value.contiguous() for key, value in _weights(model)}, draft / f"{name}.safetensors")
+        if self._strategy.leads:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
         moments, counts = _optimizer_state(self._trainer.optimizers)
-        save_file(moments, draft / "optimizer.safetensors")
-        record = {"step": step, "counts": counts, "memory": self.memory, "seconds": self._out.seconds}
-        write_json(draft / "state.json", {**record, "metrics": self._out.metrics})
-        commit_folder(draft, self._out.state / f"step-{step:08d}")
-        for older in self._saved()[:-1]:
-            shutil.rmtree(older, ignore_errors=True)
+        self._strategy.save({**self._weights(), **_named("optimizer", moments)}, draft)
+        if self._strategy.leads:
+            record = {"step": step, "counts": counts, "memory": self.memory, "seconds": self._out.seconds}
+            write_json(draft / "state.json", {**record, "metrics": self._out.metrics})
+            commit_folder(draft, self._out.state / f"step-{step:08d}")
+            for older in self._saved()[:-1]:
+                shutil.rmtree(older, ignore_errors=True)
 
     def _load(self) -> int:
-        saved = self._saved()
-        if not saved:
+        newest = self._strategy.agree(self._saved()[-1:])
+        if not newest:
             self._out.rewind_log(lambda record: False)
             return 0
-        folder = saved[-1]
+        (folder,) = newest
         record = read_json(folder / "state.json")
-        for name, model in self._models.items():
-            weights = load_file(folder / f"{name}.safetensors")
-            with torch.no_grad():
-                for key, value in _weights(model):
-                    value.copy_(weights[key])
-        _restore_optimizer(self._trainer.optimizers, load_file(folder / "optimizer.safetensors"), record["counts"])
+        moments = _room_for_moments(self._trainer.optimizers, folder)
+        read_tensors(folder, {**self._weights(), **_named("optimizer", moments)})
+        _restore_optimizer(self._trainer.optimizers, moments, record["counts"])
         self.memory.update(record["memory"])
         self._out.metrics.update(record["metrics"])
         self._out.earlier = record["seconds"]
         self._out.rewind_log(lambda line: line["step"] < record["step"])
         return record["step"]
 
+    def _weights(self) -> dict[str, Tensor]:
+        """The weights of all models by name; tied ones once."""
+        return {
+            key: weight
+            for name, model in self._models.items()
+            for key, weight in _named(name, dict(model.named_parameters())).items()
+        }
+
     def _saved(self) -> list[Path]:
         return sorted(self._out.state.glob("step-*"))
+
+
+def read_tensors(folder: Path, into: Mapping[str, Tensor]) -> None:
+    """Fills tensors, whole or sliced, from the safetensors in a folder, however those are sliced."""
+    import torch.distributed.checkpoint as dcp
+
+    reader = dcp.HuggingFaceStorageReader(str(folder))
+    with warnings.catch_warnings(action="ignore"):  # that each process reads for itself
+        dcp.load({name: tensor.detach() for name, tensor in into.items()}, storage_reader=reader, no_dist=True)
 
 
 def _save_every() -> float:
@@ -94,9 +110,8 @@ def _save_every() -> float:
         raise UserError(f'{SAVE_EVERY} is "{text}".', hint="It should be a number of seconds.") from None
 
 
-def _weights(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """Parameters by name; tied ones once."""
-    return list(model.named_parameters())
+def _named(owner: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{owner}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def _optimizer_state(optimizers: list[Optimizer]) -> tuple[dict[str, Tensor], dict[str, float]]:
@@ -109,6 +124,14 @@ def _optimizer_state(optimizers: list[Optimizer]) -> tuple[dict[str, Tensor], di
             else:
                 moments[f"{index}.{name}"] = value
     return moments, counts
+
+
+def _room_for_moments(optimizers: list[Optimizer], folder: Path) -> dict[str, Tensor]:
+    """Zeros for the moments that a folder holds, sliced like the weights that they belong to."""
+    weights = [weight for _, weight in _optimized(optimizers)]
+    found = {name for path in folder.glob("*.safetensors") for name in safe_open(path, "pt").keys()}  # noqa: SIM118
+    names = sorted(name.removeprefix("optimizer.") for name in found if name.startswith("optimizer."))
+    return {name: torch.zeros_like(weights[int(name.partition(".")[0])]) for name in names}
 
 
 def _restore_optimizer(optimizers: list[Optimizer], moments: dict[str, Tensor], counts: dict[str, float]) -> None:

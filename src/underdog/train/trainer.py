@@ -1,18 +1,19 @@
 """One loop for every objective: parts of a batch in, one optimizer step out."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from underdog.errors import UserError
-from underdog.lanes import side_by_side
 from underdog.model.decoder import Decoder
+from underdog.model.weights import save_pretrained
 from underdog.recipe.schema import Optimizer
+from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Batch
 from underdog.train.objectives import Objective
 from underdog.train.optimizers import build_optimizers
+from underdog.train.strategy import Local, Strategy, whole
 
 
 class NotFinite(UserError):
@@ -20,12 +21,14 @@ class NotFinite(UserError):
 
 
 class Trainer:
-    """A model, its optimizers and what it is trained for."""
+    """A model, its optimizers and what it is trained for; `strategy` says where the model is and who computes what."""
 
-    def __init__(self, model: Decoder, settings: Optimizer, objective: Objective):
+    def __init__(self, model: Decoder, settings: Optimizer, objective: Objective, strategy: Strategy | None = None):
         self.model = model
         self.objective = objective
+        self.strategy = strategy or Local()
         self._settings = settings
+        self.strategy.place(model)
         self.optimizers = build_optimizers(model, settings)
 
     def update(
@@ -39,24 +42,8 @@ class Trainer:
         `accept` is asked with the figures before the weights move: where it says no, they stay as they are.
         Returns the components, `loss` (their sum), the watched figures and the gradient's norm.
         """
-        parts = list(parts)
-        count = float(sum(part.weights_N.sum() for part in parts))
-        figures: dict[str, float] = defaultdict(float)
-        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
-        self.model.zero_grad(set_to_none=True)
-
-        def gradients(part: Batch) -> tuple[Sequence[Tensor], dict[str, float]]:
-            sums = self.objective(self.model, part)
-            loss = sum(sums.loss.values()) / count
-            found = {name: float(value.detach()) / count for name, value in (*sums.loss.items(), *sums.watch.items())}
-            return torch.autograd.grad(loss, weights, materialize_grads=True), {**found, "loss": float(loss.detach())}
-
-        for slopes, found in side_by_side(gradients, parts):
-            for weight, slope in zip(weights, slopes, strict=True):
-                weight.grad = slope if weight.grad is None else weight.grad.add_(slope)
-            for name, value in found.items():
-                figures[name] += value
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.clip)
+        figures = self.strategy.gradients(self.model, self.objective, parts)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.clip))
         if not torch.isfinite(norm):
             raise NotFinite(
                 f"The gradient is not finite (loss {figures['loss']}): training has diverged.",
@@ -70,6 +57,12 @@ class Trainer:
                 group["lr"] = lr
             optimizer.step()
         return dict(figures)
+
+    def save(self, tokenizer: Tokenizer, folder: Path) -> None:
+        """Writes the model as a Hugging Face folder, once however many processes share it."""
+        model = self.strategy.whole(self.model)
+        if self.strategy.leads:
+            save_pretrained(model, tokenizer, folder)
 
     def clear_optimizer(self) -> None:
         """Forgets the optimizers' moments (ProRL's reset)."""

@@ -1,0 +1,66 @@
+"""A stage in several processes: all of them compute a distributed one, rank 0 alone the others. Rank 0 writes.
+
+The processes see the same folder: one machine's disk, or a shared file system.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from underdog import world
+from underdog.artifacts.files import disk_errors
+from underdog.artifacts.store import Artifact, Draft, JoinedDraft, Store, load
+from underdog.lanes import open_lanes
+from underdog.recipe.schema import Compute
+
+if TYPE_CHECKING:  # what only looks at runs needs no torch
+    from underdog.train.strategy import Strategy
+
+
+def strategy_for(compute: Compute) -> "Strategy":
+    """What suits the processes that there are."""
+    if world.size() == 1:
+        from underdog.train.strategy import Local
+
+        return Local(compute)
+    from underdog.train.sharded import Sharded
+
+    return Sharded(compute)
+
+
+def use_cores(cores: int, distributed: bool) -> None:
+    """Shares this machine's cores out: a lane for each; in a distributed stage, threads for each process."""
+    if world.size() == 1 or not distributed:
+        open_lanes(cores)
+    else:
+        import torch
+
+        open_lanes(1)  # the processes gather weights in one order, which lanes would not keep
+        torch.set_num_threads(max(1, cores // world.local_size()))
+
+
+def make(
+    store: Store, stage: str, build: Callable[[Draft], None], *, distributed: bool, **making: Any
+) -> tuple[Artifact, bool]:
+    """`Store.make` by all processes: rank 0 makes the artifact, the others compute along or wait for it."""
+    if world.rank():
+        return _follow(store, build), False
+
+    def lead(out: Draft) -> None:
+        if distributed:
+            world.agree(out.path)
+        build(out)
+
+    artifact, reused = store.make(stage, lead, **making)
+    world.agree(None)
+    world.agree(artifact.path)
+    return artifact, reused
+
+
+def _follow(store: Store, build: Callable[[Draft], None]) -> Artifact:
+    """What rank 0 says: the draft to compute in, if there is one; None when the artifact is there; its folder."""
+    draft: Path | None = None
+    while draft := world.agree(draft):
+        with disk_errors(store.root):
+            build(JoinedDraft(draft))
+    return load(world.agree(Path()), verify=False)

@@ -1,0 +1,116 @@
+"""Several processes share one model: FSDP2, started by torchrun.
+
+Each process holds a slice of every weight, gradient and moment, gathers a block's weights when it is that block's turn,
+and computes its share of the batch. The parts of a batch are dealt out in turn and every sum is divided by the weighted
+tokens of the whole batch, so that the batch, and the loss, are the same however many processes there are.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import torch.distributed as distributed
+import torch.distributed.checkpoint as dcp
+from torch import Tensor
+from torch.distributed.checkpoint import CheckpointException, HuggingFaceStorageWriter
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+from underdog import world
+from underdog.model.attention import Span
+from underdog.model.decoder import Decoder
+from underdog.recipe.schema import Compute
+from underdog.train.batch import Batch
+from underdog.train.objectives import Objective
+from underdog.train.strategy import Figures, Strategy
+
+T = TypeVar("T")
+
+
+class Sharded(Strategy):
+    """Weights, gradients and moments in slices, one a process; the parts of a batch dealt out among them."""
+
+    def __init__(self, compute: Compute | None = None):
+        super().__init__(compute)
+        self.leads = world.rank() == 0
+
+    def place(self, model: Decoder) -> None:
+        super().place(model)
+        mesh = init_device_mesh("cpu", (world.size(),))
+        policy = MixedPrecisionPolicy(cast_forward_inputs=False)  # rotary angles keep their precision
+        if self.compute.precision == "bf16":
+            policy = replace(policy, param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+        for module in (*model.model.layers, model):
+            fully_shard(module, mesh=mesh, mp_policy=policy)
+            module.set_gradient_divide_factor(1.0)  # gradients add up: each is divided by the batch's tokens already
+            module.set_force_sum_reduction_for_comms(True)
+
+    def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:
+        own, count = _dealt(parts)
+        model.zero_grad(set_to_none=True)
+        total: dict[str, float] = {}
+        for index, part in enumerate(own):
+            _sync(model, index == len(own) - 1)
+            loss, found = self._loss(model, objective, part, count)
+            loss.backward()
+            total = {name: total.get(name, 0.0) + value for name, value in found.items()}
+        return dict(zip(total, _summed(list(total.values())), strict=True))
+
+    def whole(self, model: Decoder) -> Decoder:
+        """Gathers weight by weight, so that no process but the first ever holds more than one of them whole."""
+        with torch.device("meta"):
+            gathered = Decoder(model.config)
+        for name, weight in model.named_parameters():
+            full = weight.full_tensor().detach()
+            if self.leads:
+                gathered.load_state_dict({name: full}, strict=False, assign=True)
+        if model.config.tied:
+            gathered.lm_head.weight = gathered.model.embed_tokens.weight
+        return gathered
+
+    def save(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
+        """Every process writes its slices, as safetensors."""
+        distributed.barrier()  # the folder is there
+        writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+        try:
+            dcp.save({name: value.detach() for name, value in tensors.items()}, storage_writer=writer)
+        except CheckpointException as problem:
+            raise next(iter(problem.failures.values()))[0] from problem
+
+    def agree(self, value: T) -> T:
+        return world.agree(value)
+
+
+def _dealt(parts: Iterable[Batch]) -> tuple[list[Batch], float]:
+    """This process's parts, and the weighted tokens of the whole batch.
+
+    Gathering weights takes every process, so all of them compute equally many parts: who has one part less computes
+    an idle one, a single token without weight.
+    """
+    parts = list(parts)
+    count = float(sum(part.weights_N.sum() for part in parts))
+    own = parts[world.rank() :: world.size()]
+    if len(own) < -(-len(parts) // world.size()):
+        own.append(_idle(parts[0]))
+    return own, count
+
+
+def _idle(part: Batch) -> Batch:
+    extra = {name: values[:1] for name, values in part.extra.items()}
+    return Batch(part.ids_N[:1], part.targets_N[:1], torch.zeros(1), [Span(0, 1)], extra)
+
+
+def _sync(model: Decoder, last: bool) -> None:
+    """Gradients cross the network once a batch, with its last part."""
+    assert isinstance(model, FSDPModule)
+    model.set_requires_gradient_sync(last)
+    model.set_is_last_backward(last)
+
+
+def _summed(values: list[float]) -> list[float]:
+    """Sums over the processes."""
+    sums = torch.tensor(values, dtype=torch.float64)
+    distributed.all_reduce(sums)
+    return sums.tolist()

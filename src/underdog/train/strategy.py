@@ -1,0 +1,127 @@
+"""How a step is computed: by one process that holds the whole model, or by several that share it.
+
+The loop, the objectives and the stages know `Strategy` only. `Local` is here; `Sharded` (train/sharded.py) shares
+weights, gradients and moments among the processes that torchrun started.
+"""
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from underdog.lanes import side_by_side
+from underdog.model.decoder import Decoder
+from underdog.recipe.schema import Compute
+from underdog.train.batch import Batch
+from underdog.train.objectives import Objective, Sums
+
+T = TypeVar("T")
+Figures = dict[str, float]
+
+
+class Strategy(ABC):
+    """Where the weights are, who computes what of a batch, and who writes."""
+
+    leads = True
+    """Whether this process writes what the processes have in common: logs, checkpoints, manifests."""
+
+    def __init__(self, compute: Compute | None = None):
+        self.compute = compute or Compute()
+
+    def place(self, model: Decoder) -> None:
+        """Readies a model for training, in place. Optimizers are built after it."""
+        for block in model.model.layers:
+            if self.compute.activation_checkpointing:
+                block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
+            if self.compute.compile:
+                block.compile(dynamic=True)
+
+    @abstractmethod
+    def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:
+        """Leaves the gradient of the whole batch in the weights' `grad`; returns the objective's components and
+        watched figures, each divided by the batch's number of weighted tokens, and `loss`, their sum."""
+
+    @abstractmethod
+    def whole(self, model: Decoder) -> Decoder:
+        """The model with all of its weights here, where this process leads."""
+
+    @abstractmethod
+    def save(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
+        """Writes tensors into a folder that rank 0 has made; back when those of every process are on the disk."""
+
+    def agree(self, value: T) -> T:
+        """What rank 0 says, in every process."""
+        return value
+
+    def _loss(self, model: Decoder, objective: Objective, part: Batch, count: float) -> tuple[Tensor, Figures]:
+        """The part's share of the loss, with its figures, computed in the recipe's precision."""
+        with precision(self.compute, model):
+            sums: Sums = objective(model, part)
+        loss = sum(sums.loss.values()) / count
+        figures = {name: float(value.detach()) / count for name, value in (*sums.loss.items(), *sums.watch.items())}
+        return loss, {**figures, "loss": float(loss.detach())}
+
+
+class Local(Strategy):
+    """The whole model in this process; the parts of a batch side by side in its lanes."""
+
+    def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:
+        parts = list(parts)
+        count = float(sum(part.weights_N.sum() for part in parts))
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        model.zero_grad(set_to_none=True)
+
+        def slopes_of(part: Batch) -> tuple[Sequence[Tensor], Figures]:
+            loss, found = self._loss(model, objective, part, count)
+            return torch.autograd.grad(loss, weights, materialize_grads=True), found
+
+        figures: Figures = defaultdict(float)
+        for slopes, found in side_by_side(slopes_of, parts):
+            for weight, slope in zip(weights, slopes, strict=True):
+                weight.grad = slope if weight.grad is None else weight.grad.add_(slope)
+            for name, value in found.items():
+                figures[name] += value
+        return figures
+
+    def whole(self, model: Decoder) -> Decoder:
+        return model
+
+    def save(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
+        save_file({name: value.detach().contiguous() for name, value in tensors.items()}, folder / "whole.safetensors")
+
+
+@contextlib.contextmanager
+def precision(compute: Compute, model: Decoder) -> Iterator[None]:
+    """Multiplies in the recipe's precision; weights, sums and losses stay float32."""
+    if compute.precision == "float32":
+        yield
+        return
+    with torch.autocast(next(model.parameters()).device.type, torch.bfloat16):
+        yield
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that several processes may share; every one of them asks for it."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def on_whole(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A function of whole matrices for shared ones too: gathered, computed by every process alike, shared again."""
+
+    def apply(matrix: Any) -> Tensor:
+        if not hasattr(matrix, "full_tensor"):
+            return function(matrix)
+        from torch.distributed.tensor import distribute_tensor
+
+        result = function(matrix.full_tensor())
+        return distribute_tensor(result, matrix.device_mesh, matrix.placements, src_data_rank=None)
+
+    return apply

@@ -1,0 +1,123 @@
+"""The processes of one run: which of them this is, and the few words that they exchange.
+
+torchrun starts them and says in the environment which is which. A process that is alone is rank 0 of 1, and all of
+this costs it nothing.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(days=30)  # processes wait for rank 0 through whole stages; torchrun ends them if one dies
+
+
+def rank() -> int:
+    """This process's number among all of the run."""
+    return int(os.environ.get("RANK", 0))
+
+
+def size() -> int:
+    """How many processes share the run, over all machines."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def local_rank() -> int:
+    """This process's number on its machine: the GPU that it takes."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
+def local_size() -> int:
+    """How many processes of the run share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def join() -> None:
+    """Meets the other processes, where torchrun has started any."""
+    if size() == 1:
+        return
+    import torch
+    import torch.distributed as distributed
+
+    _die_with_the_launcher()
+    gpus = torch.cuda.is_available()
+    if gpus:
+        torch.cuda.set_device(local_rank())
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+
+
+def leave() -> None:
+    """Takes leave of the other processes."""
+    if size() > 1:
+        import torch.distributed as distributed
+
+        distributed.destroy_process_group()
+
+
+def agree(value: T) -> T:
+    """Rank 0's value, in every process."""
+    if size() == 1:
+        return value
+    import torch.distributed as distributed
+
+    box: list[Any] = [value]
+    distributed.broadcast_object_list(box, src=0, device="cpu")
+    return box[0]
+
+
+@contextlib.contextmanager
+def one_voice() -> Iterator[None]:
+    """Only rank 0 speaks. What ends another process is told after a moment: where it has ended rank 0 too, torchrun
+    stops this process before it repeats the news."""
+    if rank() == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        try:
+            yield
+        except Exception:
+            time.sleep(3)
+            raise
+
+
+def launch(processes: int, command: Sequence[str]) -> int:
+    """Runs `python <command>` in that many processes under torchrun; returns the exit code of the first to fail."""
+    import logging
+
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # what failed, the process says itself
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=f"underdog-{os.getpid()}",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
+    )
+    try:
+        elastic_launch(config, sys.executable)(*command)
+    except ChildFailedError as failed:
+        first = failed.get_first_failure()[1].exitcode
+        return first if first > 0 else 128 - first  # -9, killed by signal 9, is 137 to a shell
+    except SignalException as stopped:
+        return 128 + stopped.sigval
+    return 0
+
+
+def _die_with_the_launcher() -> None:
+    """Asks Linux to end this process when torchrun is gone: half a run would hold its locks and never end."""
+    if sys.platform == "linux":
+        import ctypes
+        import signal
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
