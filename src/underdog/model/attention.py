@@ -14,16 +14,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from underdog.model.config import ModelConfig
+from underdog.model.config import ModelConfig, Scoring
+
+PLAIN = Scoring()
 
 
 class Attention(ABC):
     """The attention of one forward pass."""
 
     positions: Tensor  # [N] int64: each token's place in its own sequence
+    lengths: Tensor  # [N] int64: the length of that sequence, as far as this pass knows it
 
     @abstractmethod
-    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, scoring: Scoring = PLAIN) -> Tensor:
         """Returns [N, H, E]."""
 
 
@@ -57,18 +60,20 @@ class Packed(Attention):
 
     def __init__(self, spans: Sequence[Span]):
         """The spans cover the N tokens, each token once, in any order."""
-        self.positions = torch.empty(sum(span.length for span in spans), dtype=torch.int64)
+        self.positions, self.lengths = torch.empty(2, sum(span.length for span in spans), dtype=torch.int64)
         for span in spans:
-            self.positions[span.start : span.start + span.length] = torch.arange(span.prefix_length, span.whole)
+            here = slice(span.start, span.start + span.length)
+            self.positions[here] = torch.arange(span.prefix_length, span.whole)
+            self.lengths[here] = span.whole
         self._blocks = [_Block(group) for group in _of_like_length(spans)]
 
-    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, scoring: Scoring = PLAIN) -> Tensor:
         if len(self._blocks) == 1 and self._blocks[0].is_view:
-            return self._blocks[0].attend(q_NHE, k_NKE, v_NKE)
+            return self._blocks[0].attend(q_NHE, k_NKE, v_NKE, scoring)
         out_NHE = torch.empty_like(q_NHE)
         for block in self._blocks:
             rows_SL = block.rows_SL
-            out = block.attend(q_NHE[rows_SL], k_NKE[rows_SL], v_NKE[rows_SL])
+            out = block.attend(q_NHE[rows_SL], k_NKE[rows_SL], v_NKE[rows_SL], scoring)
             out_NHE = out_NHE.index_copy(0, rows_SL.flatten()[block.own_M], out[block.own_M])
         return out_NHE
 
@@ -91,12 +96,43 @@ class _Block:
         places = self.rows_SL.numel()
         self.is_view = len(self.own_M) == places and bool((self.rows_SL.flatten() == torch.arange(places)).all())
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, scoring: Scoring) -> Tensor:
         """Causal attention; returns [S * L, H, E]."""
         S, L = self.rows_SL.shape
         q, k, v = (x.reshape(S, L, *x.shape[-2:]).transpose(1, 2) for x in (q, k, v))
-        out_SHLE = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        return out_SHLE.transpose(1, 2).flatten(0, 1)
+        return _causal(q, k, v, scoring).transpose(1, 2).flatten(0, 1)
+
+
+def _causal(q_SHLE: Tensor, k_SKLE: Tensor, v_SKLE: Tensor, scoring: Scoring) -> Tensor:
+    """Attention of every token to those before it, or to those of them within the window."""
+    L = q_SHLE.shape[2]
+    window = scoring.window or L
+    if window >= L and scoring.cap is None:
+        return scaled_dot_product_attention(
+            q_SHLE, k_SKLE, v_SKLE, is_causal=True, scale=scoring.scale, enable_gqa=True
+        )
+    # A window's length of queries at a time: they see at most twice that many keys, however long the sequence is.
+    parts, steps_L = [], torch.arange(L, device=q_SHLE.device)
+    for start in range(0, L, window):
+        queries, keys = slice(start, start + window), slice(max(0, start - window + 1), start + window)
+        distance = steps_L[queries, None] - steps_L[keys]
+        mask = (distance >= 0) & (distance < window)
+        parts.append(_masked(q_SHLE[:, :, queries], k_SKLE[:, :, keys], v_SKLE[:, :, keys], mask, scoring))
+    return torch.cat(parts, dim=2)
+
+
+def _masked(q_SHLE: Tensor, k_SKCE: Tensor, v_SKCE: Tensor, mask: Tensor, scoring: Scoring) -> Tensor:
+    """Attention where the mask, broadcast to [S, H, L, C], is True."""
+    share = q_SHLE.shape[1] // k_SKCE.shape[1]
+    if scoring.cap is None:
+        return scaled_dot_product_attention(
+            q_SHLE, k_SKCE, v_SKCE, attn_mask=mask, scale=scoring.scale, enable_gqa=share > 1
+        )
+    # No fused kernel caps scores.
+    k_SHCE, v_SHCE = k_SKCE.repeat_interleave(share, 1), v_SKCE.repeat_interleave(share, 1)
+    scores = q_SHLE @ k_SHCE.mT * (scoring.scale or q_SHLE.shape[-1] ** -0.5)
+    scores = scoring.cap * (scores / scoring.cap).tanh()
+    return scores.masked_fill(~mask, float("-inf")).softmax(-1) @ v_SHCE
 
 
 def _of_like_length(spans: Sequence[Span], waste: float = 1.3) -> list[list[Span]]:
@@ -158,10 +194,10 @@ class Prefill(Packed):
         self._row_N = torch.repeat_interleave(rows, torch.tensor(lengths))
         cache.lengths[rows] = torch.tensor(lengths)
 
-    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, scoring: Scoring = PLAIN) -> Tensor:
         self._cache.k[layer][self._row_N, :, self.positions] = k_NKE
         self._cache.v[layer][self._row_N, :, self.positions] = v_NKE
-        return super().__call__(layer, q_NHE, k_NKE, v_NKE)
+        return super().__call__(layer, q_NHE, k_NKE, v_NKE, scoring)
 
 
 class Decode(Attention):
@@ -170,22 +206,32 @@ class Decode(Attention):
     def __init__(self, cache: Cache):
         self._cache = cache
         self.positions = cache.lengths.clone()
+        self.lengths = self.positions + 1
         self._row = torch.arange(len(cache.lengths))
         self._seen = int(self.positions.max()) + 1
-        self._mask = (torch.arange(self._seen) <= self.positions[:, None])[:, None, None, :]
+        self._age_RC = self.positions[:, None] - torch.arange(self._seen)  # negative: not written yet
+        self._masks: dict[int | None, Tensor] = {}
         cache.lengths += 1
 
-    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, scoring: Scoring = PLAIN) -> Tensor:
         k_RKCE, v_RKCE = self._cache.k[layer], self._cache.v[layer]
         k_RKCE[self._row, :, self.positions] = k_NKE
         v_RKCE[self._row, :, self.positions] = v_NKE
         R, H, E = q_NHE.shape
         K = k_NKE.shape[1]
         # Query heads that share a key head become query rows: no copy of the cache for grouped attention.
-        out = scaled_dot_product_attention(
+        out = _masked(
             q_NHE.view(R, K, H // K, E),
             k_RKCE[:, :, : self._seen],
             v_RKCE[:, :, : self._seen],
-            attn_mask=self._mask,
+            self._mask(scoring.window),
+            scoring,
         )
         return out.reshape(R, H, E)
+
+    def _mask(self, window: int | None) -> Tensor:
+        """[R, 1, 1, C], made once for all layers that see as far."""
+        if window not in self._masks:
+            mask_RC = (self._age_RC >= 0) & (self._age_RC < (window or self._seen))
+            self._masks[window] = mask_RC[:, None, None, :]
+        return self._masks[window]

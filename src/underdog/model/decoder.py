@@ -1,73 +1,120 @@
-"""The decoder: Llama layout, grouped-query attention, rotary positions, SwiGLU, RMSNorm, optional QK-norm.
+"""The decoder: one body for all families of `families.py`, which differ in a handful of switches.
 
+Pre-norm blocks of grouped-query attention with rotary positions and a (gated) feed-forward.
 Shapes: N tokens laid end to end (no padding), D width, H heads, K key/value heads, E head width, V vocabulary.
 Parameter names are those of the Hugging Face folder, so a checkpoint is the state dict itself.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, silu
+from torch.nn.functional import gelu, linear, silu
 
 from underdog.model.attention import Attention
 from underdog.model.config import ModelConfig
 from underdog.model.kernels import rms_norm, rotate
 
+ACTIVATIONS = {"silu": silu, "gelu": gelu, "gelu_pytorch_tanh": lambda x: gelu(x, approximate="tanh")}
+Rotary = tuple[Tensor, Tensor]  # cosines and sines
+
 
 class RMSNorm(nn.Module):
-    def __init__(self, width: int, eps: float):
+    """`offset` is added to the weight: Gemma stores what a norm differs from one by."""
+
+    def __init__(self, width: int, eps: float, offset: float = 0.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
+        self.weight = nn.Parameter(torch.full((width,), 1.0 - offset))
         self.eps = eps
+        self.offset = offset
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.weight, self.eps)
+        return rms_norm(x, self.weight + self.offset if self.offset else self.weight, self.eps)
+
+
+def norm(config: ModelConfig, width: int) -> nn.Module:
+    kind = config.switches.norm
+    if kind == "layer":
+        return nn.LayerNorm(width, config.norm_eps)
+    return RMSNorm(width, config.norm_eps, 1.0 if kind == "rms_offset" else 0.0)
 
 
 class SelfAttention(nn.Module):
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, layer: int):
         super().__init__()
         D, H, K, E = config.width, config.heads, config.kv_heads, config.head_width
+        self.layer = layer
+        self.scoring = config.scoring(layer)
         self.head_width = E
-        self.q_proj = nn.Linear(D, H * E, bias=False)
-        self.k_proj = nn.Linear(D, K * E, bias=False)
-        self.v_proj = nn.Linear(D, K * E, bias=False)
-        self.o_proj = nn.Linear(H * E, D, bias=False)
+        self.widths = (H * E, K * E, K * E)
+        if config.switches.fused:
+            self.qkv_proj = nn.Linear(D, sum(self.widths), bias=config.qkv_bias)
+        else:
+            self.q_proj, self.k_proj, self.v_proj = (nn.Linear(D, w, bias=config.qkv_bias) for w in self.widths)
+        self.o_proj = nn.Linear(H * E, D, bias=config.out_bias)
         if config.qk_norm:
-            self.q_norm = RMSNorm(E, config.norm_eps)
-            self.k_norm = RMSNorm(E, config.norm_eps)
+            self.q_norm = norm(config, E)
+            self.k_norm = norm(config, E)
 
-    def forward(self, x_ND: Tensor, layer: int, attend: Attention, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x_ND: Tensor, attend: Attention, rotary: Rotary) -> Tensor:
         N = x_ND.shape[0]
-        q_NHE = self.q_proj(x_ND).view(N, -1, self.head_width)
-        k_NKE = self.k_proj(x_ND).view(N, -1, self.head_width)
-        v_NKE = self.v_proj(x_ND).view(N, -1, self.head_width)
+        q_NHE, k_NKE, v_NKE = (part.view(N, -1, self.head_width) for part in self._project(x_ND))
         if hasattr(self, "q_norm"):
             q_NHE, k_NKE = self.q_norm(q_NHE), self.k_norm(k_NKE)
-        out_NHE = attend(layer, rotate(q_NHE, rotary), rotate(k_NKE, rotary), v_NKE)
+        out_NHE = attend(self.layer, rotate(q_NHE, rotary), rotate(k_NKE, rotary), v_NKE, self.scoring)
         return self.o_proj(out_NHE.reshape(N, -1))
 
+    def _project(self, x_ND: Tensor) -> tuple[Tensor, ...]:
+        if hasattr(self, "qkv_proj"):
+            return self.qkv_proj(x_ND).split(self.widths, dim=-1)
+        return self.q_proj(x_ND), self.k_proj(x_ND), self.v_proj(x_ND)
 
-class FeedForward(nn.Module):
+
+class GatedFeedForward(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.gate_proj = nn.Linear(config.width, config.ffn, bias=False)
-        self.up_proj = nn.Linear(config.width, config.ffn, bias=False)
-        self.down_proj = nn.Linear(config.ffn, config.width, bias=False)
+        self.activation = ACTIVATIONS[config.activation]
+        if config.switches.fused:
+            self.gate_up_proj = nn.Linear(config.width, 2 * config.ffn, bias=config.mlp_bias)
+        else:
+            self.gate_proj = nn.Linear(config.width, config.ffn, bias=config.mlp_bias)
+            self.up_proj = nn.Linear(config.width, config.ffn, bias=config.mlp_bias)
+        self.down_proj = nn.Linear(config.ffn, config.width, bias=config.mlp_bias)
 
     def forward(self, x_ND: Tensor) -> Tensor:
-        return self.down_proj(silu(self.gate_proj(x_ND)) * self.up_proj(x_ND))
+        if hasattr(self, "gate_up_proj"):
+            gate, up = self.gate_up_proj(x_ND).chunk(2, dim=-1)
+        else:
+            gate, up = self.gate_proj(x_ND), self.up_proj(x_ND)
+        return self.down_proj(self.activation(gate) * up)
+
+
+class PlainFeedForward(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.activation = ACTIVATIONS[config.activation]
+        self.c_fc = nn.Linear(config.width, config.ffn, bias=config.mlp_bias)
+        self.c_proj = nn.Linear(config.ffn, config.width, bias=config.mlp_bias)
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        return self.c_proj(self.activation(self.c_fc(x_ND)))
 
 
 class Block(nn.Module):
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, layer: int):
         super().__init__()
-        self.input_layernorm = RMSNorm(config.width, config.norm_eps)
-        self.self_attn = SelfAttention(config)
-        self.post_attention_layernorm = RMSNorm(config.width, config.norm_eps)
-        self.mlp = FeedForward(config)
+        self.input_layernorm = norm(config, config.width)
+        self.self_attn = SelfAttention(config, layer)
+        self.post_attention_layernorm = norm(config, config.width)
+        self.mlp = GatedFeedForward(config) if config.switches.gated else PlainFeedForward(config)
+        if config.switches.post_norms:
+            self.pre_feedforward_layernorm = norm(config, config.width)
+            self.post_feedforward_layernorm = norm(config, config.width)
 
-    def forward(self, x_ND: Tensor, layer: int, attend: Attention, rotary: tuple[Tensor, Tensor]) -> Tensor:
-        x_ND = x_ND + self.self_attn(self.input_layernorm(x_ND), layer, attend, rotary)
+    def forward(self, x_ND: Tensor, attend: Attention, rotary: Rotary) -> Tensor:
+        if hasattr(self, "pre_feedforward_layernorm"):  # post_attention_layernorm is then what its name says
+            attended = self.self_attn(self.input_layernorm(x_ND), attend, rotary)
+            x_ND = x_ND + self.post_attention_layernorm(attended)
+            return x_ND + self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x_ND)))
+        x_ND = x_ND + self.self_attn(self.input_layernorm(x_ND), attend, rotary)
         return x_ND + self.mlp(self.post_attention_layernorm(x_ND))
 
 
@@ -77,8 +124,8 @@ class Trunk(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocabulary, config.width)
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = RMSNorm(config.width, config.norm_eps)
+        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.norm = norm(config, config.width)
 
 
 class Decoder(nn.Module):
@@ -94,15 +141,29 @@ class Decoder(nn.Module):
 
     def forward(self, ids_N: Tensor, attend: Attention) -> Tensor:
         """Hidden states [N, D] after the last norm; `logits` turns those that are needed into scores."""
-        rotary = rotary_table(attend.positions, self.config)
         x_ND = self.model.embed_tokens(ids_N)
-        for index, block in enumerate(self.model.layers):
-            x_ND = block(x_ND, index, attend, rotary)
+        if self.config.switches.scaled_embedding:
+            x_ND = x_ND * torch.tensor(self.config.width**0.5, dtype=x_ND.dtype)  # rounded as the family rounds it
+        rotary = self._rotary(attend, x_ND.dtype)
+        for layer, block in enumerate(self.model.layers):
+            x_ND = block(x_ND, attend, rotary[self.config.has_window(layer)])
         return self.model.norm(x_ND)
+
+    def _rotary(self, attend: Attention, dtype: torch.dtype) -> dict[bool, Rotary]:
+        """The angles of the layers without a window (False) and of those with one (True)."""
+
+        def table(local: bool) -> Rotary:
+            cos, sin = self.config.rope(local).table(attend.positions, attend.lengths)
+            return cos.to(dtype), sin.to(dtype)
+
+        far = table(False)
+        return {False: far, True: far if self.config.local_rope_base is None else table(True)}
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """Scores [N, V] of the next token."""
-        return linear(hidden_ND, self.lm_head.weight)
+        logits = linear(hidden_ND, self.lm_head.weight)
+        cap = self.config.logit_cap
+        return logits if cap is None else cap * (logits / cap).tanh()
 
     def initialise(self, seed: int) -> "Decoder":
         """Normal weights of std 0.02; those that write into the residual stream shrink with depth (GPT-2).
@@ -116,9 +177,11 @@ class Decoder(nn.Module):
                 if name.endswith("embed_tokens.weight"):
                     weight.normal_(0.0, 0.7 * self.config.width**-0.5, generator=generator)
                 elif weight.ndim == 2:
-                    residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+                    residual = name.endswith(("o_proj.weight", "down_proj.weight", "c_proj.weight"))
                     std = 0.02 / (2 * self.config.layers) ** 0.5 if residual else 0.02
                     weight.normal_(0.0, std, generator=generator)
+                elif name.endswith(".bias"):
+                    weight.zero_()
         return self
 
     def set_rope_base(self, base: float) -> None:
@@ -127,10 +190,3 @@ class Decoder(nn.Module):
 
     def parameter_count(self) -> int:
         return sum(weight.numel() for weight in self.parameters())
-
-
-def rotary_table(positions_N: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [N, 1, E/2] of the rotary angles."""
-    exponents = torch.arange(0, config.head_width, 2, dtype=torch.int64).float() / config.head_width
-    angles = (positions_N[:, None].float() * (1.0 / config.rope_base**exponents))[:, None, :]
-    return angles.cos(), angles.sin()

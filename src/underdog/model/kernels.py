@@ -50,5 +50,12 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 
 def rotate(x_NHE: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary positions in the half-split layout (GPT-NeoX, Llama in transformers); cos and sin are [N, 1, E/2]."""
-    return _Rotate.apply(x_NHE, *rotary)
+    """Rotary positions in the half-split layout (GPT-NeoX, Llama in transformers).
+
+    cos and sin are [N, 1, F]: the first 2F of a head's numbers turn, the rest pass.
+    """
+    cos, sin = rotary
+    turned = 2 * cos.shape[-1]
+    if turned == x_NHE.shape[-1]:
+        return _Rotate.apply(x_NHE, cos, sin)
+    return torch.cat([_Rotate.apply(x_NHE[..., :turned], cos, sin), x_NHE[..., turned:]], dim=-1)
