@@ -134,7 +134,7 @@ def pretrained(recipe):
         held_out = {}
         for index in range(schedule.steps):
             step = schedule.at(index)
-            seen = step.tokens + schedule.batch_tokens
+            seen = step.tokens_after
             mean = 3.3 + 4.4 * math.exp(-seen / 160_000) + 0.5 * math.exp(-seen / 800_000)
             mean -= 0.25 * (step.phase == "decay") * (1 - step.lr / recipe.pretrain.peak_lr)
             out.log(step=index, tokens=seen, phase=step.phase, loss=mean + noise.gauss(0, 0.08), lr=step.lr)

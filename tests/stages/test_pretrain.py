@@ -1,13 +1,16 @@
+import shutil
+
 import pytest
 import torch
 
+from underdog.artifacts.store import Artifact, Store
 from underdog.errors import UserError
+from underdog.model.decoder import Decoder
 from underdog.model.weights import load_pretrained
-from underdog.stages.pretrain import held_out_loss, pretrain
+from underdog.recipe.schema import Phase, Spikes
+from underdog.stages.pretrain import pretrain
 from underdog.tokens.phases import Schedule
-from underdog.tokens.shards import Shard, write_shard
-from underdog.train.batch import Example, collate
-from underdog.train.objectives import next_token
+from underdog.train.trainer import Trainer
 
 PHASES = ["warm-up", "stable", "decay"]
 
@@ -29,24 +32,10 @@ def test_it_writes_a_checkpoint_and_what_was_seen(made):
     assert [record["lr"] for record in log] == [schedule.at(step).lr for step in range(schedule.steps)]
     assert [record["tokens"] for record in log] == [512 * (step + 1) for step in range(schedule.steps)]
     assert log[-1]["loss"] < log[0]["loss"] - 0.5
+    assert set(artifact.metrics["held_out_by_tier"]["decay"]) <= {"top", "high"}
+    assert 0 <= artifact.metrics["continuations"]["accuracy"] <= 1 and artifact.metrics["skipped_steps"] == 0
     held_out = [record for record in artifact.log() if "held_out" in record]
     assert {record["phase"]: record["held_out"] for record in held_out} == artifact.metrics["held_out_loss"]
-
-
-def test_the_loss_on_held_out_text_is_the_mean_over_its_tokens(tmp_path, tiny):
-    model, document = tiny(vocabulary=400), list(range(65))
-    write_shard(tmp_path, "held-out", [document], 400)
-    rows = collate([Example(document[low : low + 33], [True] * 33) for low in (0, 32)])
-    expected = next_token(model, rows).loss["cross_entropy"].item() / 64
-    assert held_out_loss(model, Shard(tmp_path, "held-out"), context=32) == pytest.approx(expected, rel=1e-5)
-
-
-def test_a_document_predicts_nothing_of_the_next(tmp_path, tiny):
-    model, documents = tiny(vocabulary=400), [list(range(16)), list(range(100, 116)), [7]]
-    write_shard(tmp_path, "held-out", documents, 400)
-    found = held_out_loss(model, Shard(tmp_path, "held-out"), context=16)
-    losses = [next_token(model, collate([Example(one, [True] * 16)])).loss["cross_entropy"] for one in documents[:2]]
-    assert found == pytest.approx(sum(losses).item() / 30, rel=1e-5)
 
 
 def test_seeds_and_nothing_else_change_the_weights(made, make):
@@ -60,7 +49,8 @@ def test_seeds_and_nothing_else_change_the_weights(made, make):
 @pytest.mark.parametrize(
     ("update", "says"),
     [
-        ({"epochs": 0.1}, r"Pretraining would read .* times"),
+        ({"epochs": 0.1}, r'Phase ".*" asks for .* epochs of "\w+" by its end'),
+        ({"epochs_of": {"high": 0.1}}, r'asks for .* epochs of "high" by its end'),
         ({"batch_tokens": 100}, "sequences of 128 tokens in batches of 100"),
     ],
 )
@@ -68,3 +58,87 @@ def test_a_plan_that_cannot_be_is_refused_before_it_starts(made, make, update, s
     settings = made.recipe.pretrain.model_copy(update=update)
     with pytest.raises(UserError, match=says):
         make(pretrain, settings, made.recipe.model, 1, made.artifacts["tokenize"])
+
+
+@pytest.fixture
+def train(made, make):
+    """Overrides of the small recipe's pretraining -> the artifact."""
+
+    def build(**updates):
+        settings = made.recipe.pretrain.model_copy(update={"tokens": 2560, "epochs": 1000, **updates})
+        return make(pretrain, settings, made.recipe.model, 1, made.artifacts["tokenize"])
+
+    return build
+
+
+def test_mixture_length_and_batch_change_on_the_exact_token(train, monkeypatch):
+    """Three phases of their own tokens, sequences and batches, in one process; sources of text as well as tiers."""
+    seen = []
+
+    def look(self, parts, lr, accept):
+        seen.append((sum(part.tokens for part in parts), self.model.config.rope_base))
+        return update(self, parts, lr, accept)
+
+    update = Trainer.update
+    monkeypatch.setattr(Trainer, "update", look)
+    common = {"lr": 1e-3, "mix": {"top": 0.5, "arithmetic": 0.5}}
+    phases = [
+        Phase(name="short", tokens=700, context=32, batch_tokens=64, **common),
+        Phase(name="long", tokens=1024, context=128, batch_tokens=512, rope_base=5e5, **common),
+        Phase(name="last", tokens=640, context=64, batch_tokens=128, **common),
+    ]
+    artifact = train(preset="own", phase=phases)
+    assert seen == [(64, 1e4)] * 11 + [(512, 5e5)] * 2 + [(128, 5e5)] * 5
+    log = [record for record in artifact.log() if "loss" in record]
+    ends = {record["phase"]: record["tokens"] for record in log}
+    assert ends == {"short": 704, "long": 704 + 1024, "last": 704 + 1024 + 640}
+    assert load_pretrained(artifact.path).config.rope_base == 5e5
+    assert artifact.metrics["tokens_by_source"] == {"arithmetic": 352 + 512 + 320, "top": 352 + 512 + 320}
+
+
+def test_a_step_that_spikes_is_left_out_and_logged(train):
+    """With a threshold below the median every step spikes, once there is a median."""
+    phase = Phase(name="all", share=1.0, lr=1e-3, mix={"top": 1.0})
+    short = train(preset="own", phase=[phase], tokens=1024)
+    artifact = train(preset="own", phase=[phase], spikes=Spikes(loss=0.5, gradient_norm=1e9, window=4))
+    records = [record for record in artifact.log() if "loss" in record]
+    assert ["skipped" in record for record in records] == [False, False, True, True, True]
+    assert records[-1]["skipped"].startswith("loss ") and "0.5 times the median" in records[-1]["skipped"]
+    assert artifact.metrics["skipped_steps"] == 3
+    assert torch.equal(weights(artifact), weights(short))
+
+
+def test_an_average_of_the_last_phase_is_what_is_written(train):
+    plain, mean = train(tokens=10_000), train(tokens=10_000, average=0.9)
+    assert not torch.equal(weights(plain), weights(mean))
+    assert mean.metrics["held_out_loss"]["stable"] == plain.metrics["held_out_loss"]["stable"]
+    assert mean.metrics["held_out_loss"]["decay"] != plain.metrics["held_out_loss"]["decay"]
+
+
+def test_a_loss_that_is_no_number_is_named(train, monkeypatch):
+    initialise = Decoder.initialise
+
+    def broken(self, seed):
+        model = initialise(self, seed)
+        with torch.no_grad():
+            model.model.norm.weight[0] = float("nan")
+        return model
+
+    monkeypatch.setattr(Decoder, "initialise", broken)
+    with pytest.raises(UserError, match=r'Step 0 \(phase "warm-up", sequences: \d of \w+.*not finite') as error:
+        train()
+    assert "state before this step is kept" in error.value.hint
+
+
+def test_a_damaged_shard_is_named_before_it_is_trained_on(made, tmp_path):
+    data = made.artifacts["tokenize"]
+    copy = tmp_path / "copy"
+    shutil.copytree(data.path, copy)
+    content = bytearray((copy / "high.tokens.npy").read_bytes())
+    content[-1] ^= 255
+    (copy / "high.tokens.npy").write_bytes(content)
+    with pytest.raises(UserError, match=r"high is damaged: the checksum"):
+        Store(tmp_path / "store").make(
+            "pretrain",
+            lambda out: pretrain(made.recipe.pretrain, made.recipe.model, 1, Artifact(copy, data.manifest), out),
+        )

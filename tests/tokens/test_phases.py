@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from underdog.errors import UserError
 from underdog.recipe.schema import Phase, Pretrain, Rate
-from underdog.tokens.phases import Schedule, learning_rate
+from underdog.tokens.phases import Schedule, learning_rate, mixable_tokens, take_turns
 
 SOURCES = ["top", "high", "medium", "demonstrations"]
 
@@ -152,19 +152,120 @@ ONE = Phase(name="one", share=1.0, lr=1.0, mix={"top": 0.5, "high": 0.5})
 
 def test_a_plan_within_its_epochs_is_accepted():
     schedule(ONE).check_epochs({"top": 8000, "high": 8000, "medium": 0}, most=4)
+    schedule(ONE).check_epochs({"top": 8000, "high": 1000, "medium": 0}, most=4, most_of={"high": 32})
 
 
 @pytest.mark.parametrize(
-    ("available", "what"),
+    ("available", "what", "hint"),
     [
-        ({"top": 8000, "hihg": 8000}, 'mixes in "high"'),
-        ({"top": 8000, "high": 0}, '"high", which holds no tokens'),
-        ({"top": 8000, "high": 7990}, r'read "high" 4\.0 times \(32,000 of 7,990 tokens\); pretrain.epochs allows 4'),
+        ({"top": 8000, "hihg": 8000}, 'Phase "one" mixes in "high"', 'Did you mean "hihg"?'),
+        ({"top": 8000, "high": 0}, 'Phase "one" mixes in "high", which holds no tokens', None),
+        (
+            {"top": 8000, "high": 7900},
+            'Phase "one" asks for 4.05 epochs of "high" by its end (32,000 of 7,900 tokens); pretrain.epochs allows 4.',
+            'Lower pretrain.tokens (64,000) or the share of "high" to 98 % of what it is, add text, or raise',
+        ),
     ],
 )
-def test_a_plan_that_cannot_be_read(available, what):
-    with pytest.raises(UserError, match=what):
+def test_a_plan_that_cannot_be_read(available, what, hint):
+    with pytest.raises(UserError) as error:
         schedule(ONE).check_epochs(available, most=4)
+    assert str(error.value).startswith(what)
+    assert (error.value.hint or "").startswith(hint or "")
+
+
+def test_the_phase_that_goes_too_far_is_named():
+    phases = [Phase(name=name, share=0.25, lr=1.0, mix={"top": 1.0}) for name in "abcd"]
+    with pytest.raises(UserError, match=r'Phase "c" asks for 4\.8 epochs of "top" by its end \(48,000 of 10,000'):
+        schedule(*phases).check_epochs({"top": 10_000}, most=4)
+    with pytest.raises(UserError, match=r'epochs_of names "tpo"') as error:
+        schedule(*phases).check_epochs({"top": 10_000}, most=40, most_of={"tpo": 3})
+    assert error.value.hint == 'Did you mean "top"?'
+
+
+@st.composite
+def exact_plans(draw):
+    """Phases that say their tokens, with sequences and batches of their own."""
+    phases = []
+    for number in range(draw(st.integers(1, 4))):
+        context = draw(st.sampled_from([8, 16, 64]))
+        tokens, rows = draw(st.integers(1, 3000)), draw(st.integers(1, 12))
+        mix = dict(zip(SOURCES, draw(st.sampled_from([(1.0,), (0.3, 0.7), (0.55, 0.15, 0.3)])), strict=False))
+        phase = Phase(name=f"p{number}", tokens=tokens, lr=1.0, mix=mix, context=context, batch_tokens=rows * context)
+        phases.append(phase)
+    return Schedule(Pretrain(preset="own", phase=phases), context=16, rope_base=1e4), phases
+
+
+@given(exact_plans())
+def test_phases_that_say_their_tokens_end_on_them(plan):
+    """To the sequence; the last step of a phase gives or takes what a whole batch would miss."""
+    plan, phases = plan
+    end = seen = 0
+    for phase, span in zip(phases, plan.spans, strict=True):
+        assert span.start == end and abs(span.tokens - phase.tokens) <= max(span.context / 2, span.context - 1)
+        end = span.end
+        for index in range(span.first_step, span.first_step + span.steps):
+            step = plan.at(index)
+            assert (step.phase, step.context, step.tokens) == (phase.name, phase.context, seen)
+            assert step.ends_phase == (index == span.first_step + span.steps - 1)
+            if step.ends_phase:
+                assert step.rows <= 1.5 * span.batch_rows and (step.rows >= 0.5 * span.batch_rows or span.steps == 1)
+            else:
+                assert step.rows == span.batch_rows
+            assert len(plan.rows(index)) == step.rows
+            seen = step.tokens_after
+        for source, count in zip(plan.sources, span.counts, strict=True):
+            assert abs(count - phase.mix.get(source, 0.0) * span.rows) < 1
+    assert seen == plan.tokens == sum(plan.used.values())
+
+
+@given(plans(), st.data())
+def test_order_is_a_pure_function_of_the_position(plan, data):
+    """Steps asked for in any order, and of a schedule made anew, are the same."""
+    plan, phases, tokens = plan
+    steps = data.draw(st.lists(st.integers(0, plan.steps - 1), min_size=1, max_size=5))
+    again = schedule(*phases, tokens=tokens)
+    assert [plan.rows(step) for step in steps] == [again.rows(step) for step in reversed(steps)][::-1]
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=5).filter(any), st.data())
+def test_turns_are_those_of_the_whole_phase_sorted(counts, data):
+    """What is computed for a window is a piece of the one order in which all rows stand."""
+    places = [(k + 0.5) / n for n in counts for k in range(n)]
+    sources = [source for source, n in enumerate(counts) for _ in range(n)]
+    order = [sources[place] for place in np.argsort(places, kind="stable")]
+    first = data.draw(st.integers(0, len(order)))
+    last = data.draw(st.integers(first, len(order)))
+    found, before = take_turns(counts, first, last)
+    assert found.tolist() == order[first:last]
+    assert before.tolist() == [order[: first + i].count(source) for i, source in enumerate(order[first:last])]
+
+
+def test_a_run_of_trillions_is_laid_out_as_fast_as_one_of_thousands():
+    phases = [
+        Phase(name="long", tokens=12_400_000_000_000, lr=1.0, mix={"top": 0.45, "high": 0.55}, context=4096),
+        Phase(name="decay", tokens=4_000_000_000_000, lr=1.0, mix={"top": 1.0}, context=65_536),
+    ]
+    settings = Pretrain(preset="own", batch_tokens=16_777_216, phase=phases)
+    plan = Schedule(settings, context=65_536, rope_base=1e4)
+    assert abs(plan.tokens - 16_400_000_000_000) <= 65_536
+    for index in (0, 700_000, plan.steps - 1):
+        rows = plan.rows(index)
+        assert sum(plan.at(index).context for _ in rows) == plan.at(index).tokens_after - plan.at(index).tokens
+    drawn = sum(source == "top" for source, _ in plan.rows(500_000))
+    assert drawn == pytest.approx(0.45 * 4096, abs=3)
+
+
+def test_the_curve_holds_the_corners():
+    rise = Rate(**{"from": 0.0, "to": 1.0})
+    plan = schedule(
+        Phase(name="warm-up", share=0.01, lr=rise, mix={"top": 1.0}),
+        Phase(name="stable", share=0.99, lr=1.0, mix={"top": 1.0}),
+    )
+    tokens, rates = plan.curve(20)
+    assert tokens == sorted(tokens) and (tokens[0], tokens[1], tokens[-1]) == (0, 640, 64_000)
+    assert rates[:2] == [0.0, 1.0] and set(rates[2:]) == {1.0}
+    assert plan.lr(320) == 0.5 and plan.lr(64_000) == 1.0
 
 
 @pytest.mark.parametrize("context", [128, 24])
@@ -173,3 +274,14 @@ def test_sequences_that_do_not_fill_a_batch(context):
     with pytest.raises(UserError, match=f'"one" has sequences of {context} tokens in batches of 64') as error:
         schedule(ONE.model_copy(update={"context": context}))
     assert "batch_tokens" in error.value.hint
+
+
+def test_what_can_be_mixed_in():
+    metrics = {
+        "tokens": {"top": 30, "high": 20, "held-out": 5, "held-out-top": 5, "arithmetic": 7},
+        "tokens_by_source": {"top": {"a": 10, "b": 20}, "high": {"a": 20}},
+    }
+    assert mixable_tokens(metrics) == {
+        **{"top": 30, "high": 20, "arithmetic": 7, "a": 30, "b": 20},
+        **{"top/a": 10, "top/b": 20, "high/a": 20},
+    }

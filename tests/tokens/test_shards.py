@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from underdog.errors import UserError
-from underdog.tokens.shards import Shard, write_shard
+from underdog.tokens import shards
+from underdog.tokens.shards import Shard, open_source, write_shard
 
 DOCUMENTS = st.lists(st.lists(st.integers(0, 499), max_size=8), max_size=8)
 
@@ -48,3 +49,63 @@ def test_offsets_of_another_shard(tmp_path):
     np.save(tmp_path / "high.offsets.npy", np.array([0, 3, 9]))
     with pytest.raises(UserError, match="offsets do not match"):
         Shard(tmp_path, "high")
+
+
+def damaged(path, place=-1):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_is_found_before_it_is_read(tmp_path, monkeypatch):
+    """Opening is cheap; each block of tokens is checked when it is first read."""
+    monkeypatch.setattr(shards, "BLOCK", 4)
+    write_shard(tmp_path, "high", [[1, 2, 3, 4], [5, 6], [7, 8, 9]], 500)
+    damaged(tmp_path / "high.tokens.npy")
+    shard = Shard(tmp_path, "high")
+    assert shard.read(0, 1, 10).tolist() == [2, 3, 4]
+    assert shard.read(1, 0, 10).tolist() == [5, 6]
+    with pytest.raises(UserError, match=r"high is damaged: the checksum of tokens 8 to 9 differs") as error:
+        shard.read(2, 0, 10)
+    assert "run the recipe again" in error.value.hint
+
+
+def test_a_flipped_bit_in_the_offsets(tmp_path):
+    write_shard(tmp_path, "high", [[1, 2, 3], [4, 5]], 500)
+    damaged(tmp_path / "high.offsets.npy", -16)
+    with pytest.raises(UserError, match="damaged"):
+        Shard(tmp_path, "high")
+
+
+def test_a_shard_of_another_tokenizer(tmp_path, tokenizer, tokenizer_for):
+    write_shard(tmp_path, "high", [[1, 2, 3]], 500, tokenizer=tokenizer.fingerprint)
+    assert len(Shard(tmp_path, "high", tokenizer.fingerprint)) == 3
+    with pytest.raises(UserError, match="high is of another tokenizer"):
+        Shard(tmp_path, "high", tokenizer_for("gpt-2").fingerprint)
+
+
+@pytest.mark.parametrize("header", [None, "{}", "[]", '{"format": "other"}', "not json"])
+def test_a_header_of_something_else(tmp_path, header):
+    write_shard(tmp_path, "high", [[1, 2, 3]], 500)
+    (tmp_path / "high.json").unlink() if header is None else (tmp_path / "high.json").write_text(header)
+    with pytest.raises(UserError, match=r"high"):
+        Shard(tmp_path, "high")
+
+
+def test_sources_of_curated_text_can_be_read_by_name(tmp_path):
+    texts = {"top": [[1, 2], [3], [4, 5]], "high": [[6]], "medium": [[7, 8], [9]]}
+    origins = {"top": ["docs", "code", "docs"], "high": ["code"], "medium": ["code", "docs"]}
+    for tier, documents in texts.items():
+        write_shard(tmp_path, tier, documents, 500, sources=origins[tier])
+
+    def all_of(name):
+        source = open_source(tmp_path, name)
+        read = [source.read(one, 0, 99).tolist() for one in range(source.documents)]
+        assert source.lengths.tolist() == [len(ids) for ids in read] and len(source) == sum(map(len, read))
+        return read
+
+    assert all_of("top") == texts["top"]
+    assert all_of("docs") == [[1, 2], [4, 5], [9]]
+    assert all_of("top/docs") == [[1, 2], [4, 5]]
+    assert all_of("high/docs") == [] and all_of("nowhere") == []
+    assert open_source(tmp_path, "docs").read(1, 1, 5).tolist() == [5]

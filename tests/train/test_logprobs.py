@@ -47,7 +47,7 @@ def test_target_logprobs_are_those_of_plain_torch(small_chunks, tokens, temperat
 @pytest.mark.parametrize("tokens", SIZES)
 def test_cross_entropy_is_that_of_plain_torch(small_chunks, tokens):
     hidden, weight, targets, weights = inputs(tokens)
-    found = cross_entropy(hidden, weight, targets, weights)
+    found = cross_entropy(hidden, weight, targets, weights)[0]
     expected = -(plain(hidden, weight).gather(-1, targets[:, None]).squeeze(-1) * weights).sum()
     torch.testing.assert_close(found, expected)
     for ours, theirs in zip(
@@ -58,12 +58,27 @@ def test_cross_entropy_is_that_of_plain_torch(small_chunks, tokens):
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("tokens", SIZES)
+def test_the_z_loss_is_that_of_plain_torch(small_chunks, tokens):
+    hidden, weight, targets, weights = inputs(tokens)
+    found, squares = cross_entropy(hidden, weight, targets, weights, z=0.1)
+    plainly = -(plain(hidden, weight).gather(-1, targets[:, None]).squeeze(-1) * weights).sum()
+    expected = 0.1 * ((hidden @ weight.T).logsumexp(-1).square() * weights).sum()
+    torch.testing.assert_close((found, squares), (plainly, expected))
+    for ours, theirs in zip(
+        torch.autograd.grad(found + squares, (hidden, weight)),
+        torch.autograd.grad(plainly + expected, (hidden, weight)),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize("tokens", [CHUNK, CHUNK + 1])
 def test_real_chunks_in_float32(tokens):
     hidden, weight, targets, weights = inputs(tokens, torch.float32)
     expected = plain(hidden, weight).gather(-1, targets[:, None]).squeeze(-1)
     torch.testing.assert_close(target_logprobs(hidden, weight, targets)[0], expected)
-    torch.testing.assert_close(cross_entropy(hidden, weight, targets, weights), -(expected * weights).sum())
+    torch.testing.assert_close(cross_entropy(hidden, weight, targets, weights)[0], -(expected * weights).sum())
 
 
 def test_large_scores_do_not_overflow():
@@ -71,7 +86,7 @@ def test_large_scores_do_not_overflow():
     with torch.no_grad():
         hidden *= 1e4
     found, entropy = target_logprobs(hidden, weight, targets)
-    loss = cross_entropy(hidden, weight, targets, weights)
+    loss = cross_entropy(hidden, weight, targets, weights)[0]
     (loss - found.sum()).backward()
     assert all(torch.isfinite(x).all() for x in (found, entropy, loss, hidden.grad, weight.grad))
 
@@ -80,5 +95,5 @@ def test_the_inputs_are_left_alone(small_chunks):
     hidden, weight, targets, weights = inputs(20)
     before = [x.detach().clone() for x in (hidden, weight, targets, weights)]
     found, _ = target_logprobs(hidden, weight, targets, 0.5)
-    (found.sum() + cross_entropy(hidden, weight, targets, weights)).backward()
+    (found.sum() + cross_entropy(hidden, weight, targets, weights)[0]).backward()
     assert all(torch.equal(x.detach(), y) for x, y in zip((hidden, weight, targets, weights), before, strict=True))

@@ -5,7 +5,7 @@ import torch
 
 from underdog.model.weights import save_pretrained
 from underdog.train.batch import Answer, Group, collate, collate_groups
-from underdog.train.objectives import Grpo, next_token, policy_logprobs
+from underdog.train.objectives import Grpo, NextToken, next_token, policy_logprobs, taught_hidden
 
 LOW, HIGH = 0.2, 0.28
 
@@ -39,6 +39,18 @@ def test_tokens_without_weight_teach_nothing(model, examples, gradients):
     loss = next_token(model, batch).loss["cross_entropy"]
     assert loss.item() == 0
     assert all(not grad.any() for grad in gradients(model, loss).values())
+
+
+def test_a_z_loss_is_a_component_of_its_own(model, examples, gradients, same):
+    batch = collate(examples)
+    plain, both = next_token(model, batch).loss, NextToken(z_loss=0.01)(model, batch).loss
+    assert set(plain) == {"cross_entropy"} and set(both) == {"cross_entropy", "z_loss"}
+    assert both["cross_entropy"].item() == plain["cross_entropy"].item()
+    hidden, taught = taught_hidden(model, batch)
+    z = (0.01 * model.logits(hidden).logsumexp(-1).square() * batch.weights_N[taught]).sum()
+    assert both["z_loss"].item() == pytest.approx(z.item(), rel=1e-5)
+    expected = gradients(model, next_token(model, batch).loss["cross_entropy"] + z)
+    same(gradients(model, sum(NextToken(z_loss=0.01)(model, batch).loss.values())), expected, atol=1e-3)
 
 
 @pytest.fixture

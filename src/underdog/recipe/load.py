@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from underdog.errors import UserError, did_you_mean
-from underdog.recipe.presets import expand_phases
+from underdog.recipe.phases import with_budget, with_phases
 from underdog.recipe.scale import scaled
 from underdog.recipe.schema import Recipe
 from underdog.recipe.tables import above, flat, key_lines, merged, put, taken
@@ -53,7 +53,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), scale: float = 1.0) -
         key, value = parse_override(override)
         put(values, key, value, f'--set "{override}"')
         origins = {**_without(origins, [key]), key: "--set"}
-    recipe = _validate(values, origins)
+    recipe = _with_budget(_validate(values, origins), origins)
     if scale != 1.0:
         before, recipe = dict(flat(recipe.model_dump(by_alias=True))), scaled(recipe, scale)
         after = flat(recipe.model_dump(by_alias=True))
@@ -70,7 +70,8 @@ def replaced(resolved: Resolved, changes: Mapping[str, Any]) -> Resolved:
     origins = {**_without(resolved.origins, changes), **dict.fromkeys(changes, "switch")}
     if values["pretrain"]["preset"] != "own":
         values["pretrain"]["phase"] = []  # written out anew
-    return Resolved(_with_phases(_validate(values, origins), origins), origins)
+    recipe = _with_budget(_validate(values, origins), origins)
+    return Resolved(_with_phases(recipe, origins), origins)
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -186,39 +187,14 @@ def _without(origins: Origins, keys: Iterable[str]) -> Origins:
     return {name: origin for name, origin in origins.items() if gone.isdisjoint(above(name.strip("[]")))}
 
 
+def _with_budget(recipe: Recipe, origins: Origins) -> Recipe:
+    return with_budget(recipe, lambda key: _origin(key, origins), given="pretrain.tokens" in origins)
+
+
 def _with_phases(recipe: Recipe, origins: Origins) -> Recipe:
-    """The recipe with its phases written out, whatever preset they come from."""
-    pretrain = recipe.pretrain
-    if pretrain.preset == "own":
-        if not pretrain.phase:
-            where = _origin("pretrain.preset", origins)
-            raise UserError(f'{where}: pretrain.preset is "own", but there is no [[pretrain.phase]].')
-    else:
-        if pretrain.phase:
-            raise UserError(
-                f"{_origin('pretrain.phase.0', origins)}: the recipe has [[pretrain.phase]] tables and "
-                f'pretrain.preset = "{pretrain.preset}".',
-                hint='Use preset = "own" for phases of your own.',
-            )
-        pretrain = pretrain.model_copy(update={"phase": expand_phases(pretrain, recipe.model)})
-        origins["pretrain.phase"] = f"preset {pretrain.preset}"
-    total = sum(phase.share for phase in pretrain.phase)
-    if abs(total - 1) > 1e-3:
-        where = _origin("pretrain.phase.0.share", origins)
-        raise UserError(f"{where}: the shares of the pretraining phases add up to {total:g}, not 1.")
-    for index, phase in enumerate(pretrain.phase):
-        here = f"pretrain.phase.{index}"
-        if abs(sum(phase.mix.values()) - 1) > 1e-3:
-            raise UserError(
-                f'{_origin(f"{here}.mix", origins)}: the mix of phase "{phase.name}" adds up to '
-                f"{sum(phase.mix.values()):g}, not 1."
-            )
-        if (phase.context or 0) > recipe.model.context:
-            raise UserError(
-                f'{_origin(f"{here}.context", origins)}: phase "{phase.name}" has sequences of {phase.context} '
-                f"tokens; model.context is {recipe.model.context}."
-            )
-    return recipe.model_copy(update={"pretrain": pretrain})
+    if recipe.pretrain.preset != "own" and not recipe.pretrain.phase:
+        origins["pretrain.phase"] = f"preset {recipe.pretrain.preset}"
+    return with_phases(recipe, lambda key: _origin(key, origins))
 
 
 def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:

@@ -2,14 +2,15 @@
 
 With `--scale s` the tokens, the steps and the problems shrink by s, the parameters by about the square root of s
 (width and depth by its sixth root each: a model has about width² × depth parameters), the vocabulary by the square
-root, context and batch by the fourth root, the batch further where it would leave too few steps. The rule is ours;
-each floor keeps the smallest run a real one.
+root, contexts and batches by the fourth root, the batches further where they would leave too few steps. Learning rates
+grow by the eighth root, as the best rate falls with compute (C^-0.125 in DeepSeek LLM, arXiv 2401.02954; taken over
+tokens alone here). The rule is ours; each floor keeps the smallest run a real one.
 """
 
 import math
 
 from underdog.errors import UserError
-from underdog.recipe.schema import Model, Recipe
+from underdog.recipe.schema import Model, Phase, Pretrain, Rate, Recipe
 
 FEWEST_STEPS = 100  # of pretraining: fewer learn next to nothing, whatever the batch
 
@@ -24,32 +25,74 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
         raise UserError(
             f"A scale of {scale:g} cannot be.", hint="1 is the recipe as it is, 0.01 has a hundredth of its tokens."
         )
-    model = _scaled_model(recipe.model, scale)
-    pretrain, problems = recipe.pretrain, recipe.problems
-    steps = recipe.reinforce.steps
-    tokens = _whole(pretrain.tokens, scale, 100_000)
-    batch = scale**0.25 if scale > 1 else min(scale**0.25, tokens / FEWEST_STEPS / pretrain.batch_tokens)
+    problems, steps = recipe.problems, recipe.reinforce.steps
     updates = {
-        "pretrain": {
-            "tokens": tokens,
-            "batch_tokens": _whole(pretrain.batch_tokens, batch, model.context, multiple=model.context),
-            "phase": [
-                phase.model_copy(update={"context": phase.context and _context(phase.context, scale)})
-                for phase in pretrain.phase
-            ],
-        },
-        "tokenizer": {"vocabulary": _whole(recipe.tokenizer.vocabulary, scale**0.5, 512, multiple=64)},
         "problems": {
             "demonstrations": _whole(problems.demonstrations, scale, 100),
             "train": _whole(problems.train, scale, 200),
             "validation": _whole(problems.validation, scale, 20),
             "test": _whole(problems.test, scale, 40),
         },
-        "sft": {"steps": _whole(recipe.sft.steps, scale, 20)},
-        "reinforce": {"steps": _whole(steps, scale, 3) if steps else 0},
+        "tokenizer": {"vocabulary": _whole(recipe.tokenizer.vocabulary, scale**0.5, 512, multiple=64)},
+        "sft": {
+            "steps": _whole(recipe.sft.steps, scale, 20),
+            "batch_tokens": _whole(recipe.sft.batch_tokens, scale**0.25, 1024),
+            "lr": _rate(recipe.sft.lr, scale),
+        },
+        "reinforce": {"steps": _whole(steps, scale, 3), "lr": _rate(recipe.reinforce.lr, scale)} if steps else {},
     }
     sections = {name: getattr(recipe, name).model_copy(update=update) for name, update in updates.items()}
-    return recipe.model_copy(update={"model": model, **sections})
+    model = _scaled_model(recipe.model, scale)
+    return recipe.model_copy(
+        update={"model": model, "pretrain": _scaled_pretrain(recipe.pretrain, model.context, scale), **sections}
+    )
+
+
+def _scaled_pretrain(pretrain: Pretrain, context: int, scale: float) -> Pretrain:
+    """Every batch stays a whole number of sequences of every length that it is cut into."""
+    budget = _whole(pretrain.tokens, scale, 100_000)
+    phases = [_scaled_phase(phase, scale, budget / pretrain.tokens) for phase in pretrain.phase]
+    if phases and all(phase.tokens for phase in phases):
+        budget = sum(phase.tokens or 0 for phase in phases)
+    shared = math.lcm(context, *(phase.context for phase in phases if phase.context and not phase.batch_tokens))
+
+    def batch(tokens: int, multiple: int) -> int:
+        factor = scale**0.25 if scale > 1 else min(scale**0.25, budget / FEWEST_STEPS / tokens)
+        return _whole(tokens, factor, multiple, multiple=multiple)
+
+    return pretrain.model_copy(
+        update={
+            "tokens": budget,
+            "peak_lr": _rate(pretrain.peak_lr, scale),
+            "batch_tokens": batch(pretrain.batch_tokens, shared),
+            "phase": [
+                phase.model_copy(
+                    update={"batch_tokens": phase.batch_tokens and batch(phase.batch_tokens, phase.context or context)}
+                )
+                for phase in phases
+            ],
+        }
+    )
+
+
+def _scaled_phase(phase: Phase, scale: float, of_tokens: float) -> Phase:
+    lr: float | Rate
+    if isinstance(phase.lr, Rate):
+        lr = phase.lr.model_copy(update={"start": _rate(phase.lr.start, scale), "end": _rate(phase.lr.end, scale)})
+    else:
+        lr = _rate(phase.lr, scale)
+    return phase.model_copy(
+        update={
+            "lr": lr,
+            "tokens": phase.tokens and max(1, round(phase.tokens * of_tokens)),
+            "context": phase.context and _context(phase.context, scale),
+        }
+    )
+
+
+def _rate(lr: float, scale: float) -> float:
+    """A learning rate, to three digits."""
+    return lr if scale == 1 else float(f"{lr * scale**-0.125:.3g}")
 
 
 def _scaled_model(model: Model, scale: float) -> Model:
@@ -72,7 +115,9 @@ def _scaled_model(model: Model, scale: float) -> Model:
 
 
 def _context(context: int, scale: float) -> int:
-    return _whole(context, scale**0.25, 256, multiple=64)
+    """A power of two where it shrinks, so that sequences of several lengths fill the same batch."""
+    wanted = max(256.0, context * scale**0.25)
+    return min(context, 2 ** round(math.log2(wanted))) if scale < 1 else _whole(context, scale**0.25, 256, multiple=64)
 
 
 def _whole(value: int, factor: float, least: int, multiple: int = 1) -> int:

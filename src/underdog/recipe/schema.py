@@ -99,12 +99,6 @@ class Rate(Section):
     end: NotNegative = Field(alias="to")
     shape: Literal["constant", "linear", "cosine", "1-sqrt"] = "linear"
 
-    @model_validator(mode="after")
-    def _constant_stays(self) -> "Rate":
-        if self.shape == "constant" and self.start != self.end:
-            raise ValueError(f"a constant rate does not go from {self.start:g} to {self.end:g}")
-        return self
-
 
 class Phase(Section):
     """A stretch of pretraining that owns its mixture AND its learning rate (FG-WSD)."""

@@ -1,7 +1,6 @@
 """Pretraining over tokens: what the model read (from the recipe), and what that did to the loss (from the log)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from underdog.report.svg import COLOURS, SMALL, axes, draw
 from underdog.report.words import figure as number
 from underdog.report.words import percent, short
 from underdog.text.tiers import TIERS
-from underdog.tokens.phases import Schedule
+from underdog.tokens.phases import Schedule, Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,33 +24,11 @@ _MIXTURE = 156  # height of the mixture; the learning rate gets the rest
 _ORDER = ("demonstrations", *TIERS)  # bottom upward: best text first, as everywhere on the card
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """A phase laid out over tokens."""
-
-    name: str
-    start: int  # tokens
-    end: int
-    mix: Mapping[str, float]
-
-
-def stretches(recipe: Recipe, schedule: Schedule) -> list[Stretch]:
-    """The recipe's phases, where the schedule puts them."""
-    ends = [index + 1 for index in range(schedule.steps) if schedule.at(index).ends_phase]
-    starts = [0, *ends[:-1]]
-    return [
-        Stretch(phase.name, start * schedule.batch_tokens, end * schedule.batch_tokens, phase.mix)
-        for phase, start, end in zip(recipe.pretrain.phase, starts, ends, strict=True)
-    ]
-
-
-def plan(recipe: Recipe) -> tuple[Markup, list[Stretch]]:
+def plan(recipe: Recipe) -> tuple[Markup, list[Span]]:
     """Mixture and learning rate over tokens, and the phases."""
     schedule = Schedule(recipe.pretrain, recipe.model.context, recipe.model.rope_base)
-    phases = stretches(recipe, schedule)
-    steps = range(0, schedule.steps, max(1, schedule.steps // 400))
-    tokens = [schedule.at(index).tokens for index in steps]
-    rates = [schedule.at(index).lr for index in steps]
+    phases = schedule.spans
+    tokens, rates = schedule.curve(400)
 
     def paint(figure):
         mixture = axes(figure, _LEFT, _TOP, _RIGHT, _HEIGHT - _TOP - _MIXTURE)
@@ -70,7 +47,7 @@ def plan(recipe: Recipe) -> tuple[Markup, list[Stretch]]:
     return draw("plan", _WIDTH, _HEIGHT, f"Mixture and learning rate over the phases {names}", paint), phases
 
 
-def loss(log: Sequence[Mapping[str, Any]], phases: Sequence[Stretch]) -> Markup | None:
+def loss(log: Sequence[Mapping[str, Any]], phases: Sequence[Span]) -> Markup | None:
     """Training loss and the held-out loss after each phase; None without a log."""
     x, y = thin(pick(log, "tokens", "loss"))
     held = pick(log, "tokens", "held_out")
@@ -103,7 +80,7 @@ def loss(log: Sequence[Mapping[str, Any]], phases: Sequence[Stretch]) -> Markup 
     return draw("loss", _WIDTH, _HEIGHT, f"Training loss over tokens{last}", paint)
 
 
-def _paint_mixture(plot: "Axes", phases: Sequence[Stretch]) -> None:
+def _paint_mixture(plot: "Axes", phases: Sequence[Span]) -> None:
     from matplotlib.patches import Rectangle
 
     total = phases[-1].end
@@ -122,7 +99,7 @@ def _paint_mixture(plot: "Axes", phases: Sequence[Stretch]) -> None:
             base += share
 
 
-def _name_cell(plot: "Axes", phase: Stretch, base: float, source: str, tone: str, width: float) -> None:
+def _name_cell(plot: "Axes", phase: Span, base: float, source: str, tone: str, width: float) -> None:
     """Source and share inside their cell, on one line or two; the share alone, or nothing, where they do not fit."""
     share = phase.mix[source]
     room = share * _MIXTURE
@@ -145,7 +122,7 @@ def _fits(text: str, width: float) -> bool:
     return 5.8 * len(text) + 4 < width
 
 
-def _name_phases(plot: "Axes", phases: Sequence[Stretch]) -> None:
+def _name_phases(plot: "Axes", phases: Sequence[Span]) -> None:
     """Above the plot, where there is room for the name."""
     total = phases[-1].end if phases else 1
     for phase in phases:
@@ -155,7 +132,7 @@ def _name_phases(plot: "Axes", phases: Sequence[Stretch]) -> None:
             plot.text(middle, 1.03, phase.name, transform=place, size=SMALL, ha="center", color=COLOURS["muted"])
 
 
-def _boundaries(plots: Sequence["Axes"], phases: Sequence[Stretch]) -> None:
+def _boundaries(plots: Sequence["Axes"], phases: Sequence[Span]) -> None:
     for plot in plots:
         for phase in phases[:-1]:
             plot.axvline(phase.end, color=COLOURS["muted"], linewidth=0.8, linestyle=(0, (1, 3)))

@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from underdog.errors import UserError, did_you_mean
-
-TIERS = ("top", "high", "medium")
-"""Best first."""
+from underdog.recipe.schema import TIERS
 
 
 def check_shares(keep: Mapping[str, float]) -> None:

@@ -5,13 +5,13 @@ Data order is a pure function of (seed, position): a resumed run reads exactly w
 
 import numpy as np
 
-from underdog.tokens.shards import Shard
+from underdog.tokens.shards import Selection, Shard
 
 
 class Stream:
     """Epoch after epoch of a shard, its documents in a new order each time."""
 
-    def __init__(self, shard: Shard, seed: int):
+    def __init__(self, shard: Shard | Selection, seed: int):
         self.shard = shard
         self._seed = seed
         self._epoch = -1
@@ -31,11 +31,10 @@ class Stream:
             document = self._order[index]
             begin = self._ends[index] - self.shard.lengths[document]
             skip = within - begin
-            low = self.shard.offsets[document] + skip
-            take = min(count - done, int(self.shard.offsets[document + 1] - low))
-            ids[done : done + take] = self.shard.tokens[low : low + take]
+            piece = self.shard.read(int(document), int(skip), count - done)
+            ids[done : done + len(piece)] = piece
             starts[done] |= skip == 0
-            done += take
+            done += len(piece)
         return ids, starts
 
     def _load_epoch(self, epoch: int) -> None:

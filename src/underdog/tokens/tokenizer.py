@@ -1,5 +1,6 @@
 """A byte-level BPE tokenizer: trained here, stored as the field stores it."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -102,6 +103,11 @@ class Tokenizer:
                 "chat_template": CHAT_TEMPLATE,
             },
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for tokenizers that make the same ids; shards carry it."""
+        return hashlib.sha256(self.core.to_str().encode()).hexdigest()[:16]
 
     @property
     def vocabulary(self) -> int:

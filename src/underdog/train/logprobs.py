@@ -49,37 +49,45 @@ class _TargetLogprobs(torch.autograd.Function):
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """sum of -weight * log softmax(hidden @ weight.T)[target].
+    """sum of -weight * log softmax(hidden @ weight.T)[target], and sum of weight * z * normaliser².
 
     The loss is linear in the log-probabilities, so its slope is known in the forward pass and the scores are
-    computed once.
+    computed once. The two sums are meant to be added up: the first carries the slope of both.
     """
 
     @staticmethod
-    def forward(ctx, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
+    def forward(ctx, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, weights_N: Tensor, z: float):
         grad_hidden, grad_weight = torch.empty_like(hidden_ND), torch.zeros_like(weight_VD)
-        total = hidden_ND.new_zeros(())
+        total, squares = hidden_ND.new_zeros(()), hidden_ND.new_zeros(())
         for begin in range(0, len(targets_N), CHUNK):
             part = slice(begin, begin + CHUNK)
             hidden, targets, weights = hidden_ND[part], targets_N[part, None], weights_N[part, None]
             scores = hidden @ weight_VD.T
             normaliser = scores.logsumexp(-1, keepdim=True)
             total += (weights * (normaliser - scores.gather(-1, targets))).sum()
-            slope = scores.sub_(normaliser).exp_().mul_(weights).scatter_add_(-1, targets, -weights)
+            slopes = weights
+            if z:
+                squares += z * (weights * normaliser.square()).sum()
+                slopes = weights * (1 + 2 * z * normaliser)
+            slope = scores.sub_(normaliser).exp_().mul_(slopes).scatter_add_(-1, targets, -weights)
             torch.mm(slope, weight_VD, out=grad_hidden[part])
             grad_weight.addmm_(slope.T, hidden)
         ctx.save_for_backward(grad_hidden, grad_weight)
-        return total
+        ctx.mark_non_differentiable(squares)
+        return total, squares
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx, grad: Tensor, _):
         grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grad, grad_weight * grad, None, None
+        return grad_hidden * grad, grad_weight * grad, None, None, None
 
 
-def cross_entropy(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
-    """Weighted sum of the targets' cross-entropies, in nats."""
-    return _CrossEntropy.apply(hidden_ND, weight_VD, targets_N, weights_N)
+def cross_entropy(
+    hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, weights_N: Tensor, z: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Weighted sum of the targets' cross-entropies, in nats, and `z` times that of the squared log of the softmax's
+    normaliser (z-loss: PaLM, arXiv 2204.02311). To be added up: the gradient of both flows through the first."""
+    return _CrossEntropy.apply(hidden_ND, weight_VD, targets_N, weights_N, z)
 
 
 def target_logprobs(

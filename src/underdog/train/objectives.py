@@ -43,11 +43,20 @@ def policy_logprobs(model: Decoder, batch: Batch, temperature: float) -> tuple[T
     return logprobs_M, entropy_M, taught_M
 
 
-def next_token(model: Decoder, batch: Batch) -> Sums:
-    """Cross-entropy of the next token: pretraining, and SFT through its mask."""
-    hidden_MD, taught_M = taught_hidden(model, batch)
-    loss = cross_entropy(hidden_MD, model.lm_head.weight, batch.targets_N[taught_M], batch.weights_N[taught_M])
-    return Sums({"cross_entropy": loss}, {})
+@dataclass(frozen=True)
+class NextToken:
+    """Cross-entropy of the next token, with a z-loss of weight `z_loss`: pretraining, and SFT through its mask."""
+
+    z_loss: float = 0.0
+
+    def __call__(self, model: Decoder, batch: Batch) -> Sums:
+        hidden_MD, taught_M = taught_hidden(model, batch)
+        targets_M, weights_M = batch.targets_N[taught_M], batch.weights_N[taught_M]
+        loss, z_loss = cross_entropy(hidden_MD, model.lm_head.weight, targets_M, weights_M, self.z_loss)
+        return Sums({"cross_entropy": loss, **({"z_loss": z_loss} if self.z_loss else {})}, {})
+
+
+next_token = NextToken()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""How good a pretrained model is on text that no phase read: its loss, and how often it knows what comes next."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from underdog.model.decoder import Decoder
+from underdog.recipe.schema import TIERS
+from underdog.tokens.shards import Shard
+from underdog.tokens.streams import Stream
+from underdog.train.batch import Example, collate
+from underdog.train.data import PART_TOKENS, packed_rows
+from underdog.train.objectives import next_token, policy_logprobs
+
+GOOD = "held-out"  # the good tiers together
+MOST = 65_536  # tokens of a shard that a loss is taken over
+PIECE = 32  # tokens of a beginning, and of what may follow it
+
+
+class HeldOut:
+    """The held-out text of a tokenised corpus."""
+
+    def __init__(self, folder: Path, tokens: Mapping[str, int], tokenizer: str):
+        """`tokens` names the shards that there are."""
+        self.good = Shard(folder, GOOD, tokenizer)
+        self.tiers = {
+            tier: Shard(folder, f"{GOOD}-{tier}", tokenizer) for tier in TIERS if tokens.get(f"{GOOD}-{tier}", 0) > 1
+        }
+
+    def losses(self, model: Decoder, context: int) -> tuple[float, dict[str, float]]:
+        """The loss on the good text, and that on each tier's."""
+        by_tier = {tier: held_out_loss(model, shard, context) for tier, shard in self.tiers.items()}
+        return held_out_loss(model, self.good, context), by_tier
+
+
+@torch.no_grad()
+def held_out_loss(model: Decoder, shard: Shard, context: int, most: int = MOST) -> float:
+    """Mean cross-entropy (nats a token) over the first `most` tokens of a shard."""
+    rows = [(shard.name, i * context) for i in range(max(1, min(most, len(shard) - 1) // context))]
+    total = count = 0.0
+    for part in packed_rows(rows, {shard.name: Stream(shard, seed=0)}, context):
+        total += float(next_token(model, part).loss["cross_entropy"])
+        count += float(part.weights_N.sum())
+    return total / count
+
+
+@torch.no_grad()
+def continuations(model: Decoder, shard: Shard, choices: int = 4, most: int = 512) -> tuple[float, int]:
+    """How often the true continuation of a held-out text is likelier than those of others, and over how many texts.
+
+    A beginning of 32 tokens, and 32 tokens that may follow it: its own, and those of three other documents (the form
+    of HellaSwag, arXiv 1905.07830, on text of one's own). Guessing is right once in `choices`.
+    """
+    pieces, others = _pieces(shard, choices, most)
+    if not len(pieces):
+        return 0.0, 0
+    scores = [_likelihoods(model, pieces[:, :PIECE], pieces[other, PIECE:]) for other in others]
+    return float((np.argmax(scores, axis=0) == 0).mean()), len(pieces)
+
+
+def _pieces(shard: Shard, choices: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pieces of documents [texts, 2 * PIECE], and for each the pieces whose second half may follow its first: itself,
+    then others [choices, texts].
+
+    The first piece of every document, then the second of those that have one, and so on: the others are of the same
+    round, so that they are never of the same document.
+    """
+    pieces: list[np.ndarray] = []
+    others: list[np.ndarray] = []
+    start = 0
+    while len(pieces) < most:
+        long = [one for one in range(shard.documents) if shard.lengths[one] >= start + 2 * PIECE]
+        long = long[: most - len(pieces)]
+        if len(long) < choices:
+            break
+        others.append(len(pieces) + np.array([np.roll(np.arange(len(long)), shift) for shift in range(choices)]))
+        pieces += [shard.read(one, start, 2 * PIECE) for one in long]
+        start += 2 * PIECE
+    if not pieces:
+        return np.empty((0, 2 * PIECE), np.int64), np.empty((choices, 0), np.int64)
+    return np.array(pieces, np.int64), np.concatenate(others, axis=1)
+
+
+def _likelihoods(model: Decoder, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The log-probability of each end after its beginning [texts]."""
+    together = PART_TOKENS // (2 * PIECE)
+    mask = [False] * PIECE + [True] * PIECE
+    texts = np.concatenate([begins, ends], axis=1).tolist()
+    found = []
+    for low in range(0, len(texts), together):
+        batch = collate([Example(ids, mask) for ids in texts[low : low + together]])
+        found.append(policy_logprobs(model, batch, 1.0)[0].reshape(-1, PIECE).sum(-1))
+    return torch.cat(found).numpy()
