@@ -82,7 +82,11 @@ def test_no_weights(folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=re.escape(f"{folder} has no model.safetensors")) as error:
         load_pretrained(folder)
-    assert "Sharded" in error.value.hint
+    assert "Copy" in error.value.hint
+    (folder / "pytorch_model.bin").touch()
+    with pytest.raises(UserError) as error:
+        load_pretrained(folder)
+    assert "Pickled weights are never read" in error.value.hint
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, -1])
@@ -105,6 +109,16 @@ def test_a_missing_weight(folder):
 def test_a_weight_of_another_shape(folder):
     edit_config(folder, num_attention_heads=8)
     refused(folder, "model.safetensors", rf"{FIRST} has shape \(64, 64\); config.json calls for \(128, 64\)")
+
+
+def test_a_wrong_vocabulary(folder):
+    edit_config(folder, vocab_size=512)
+    refused(
+        folder, "model.safetensors", r"embed_tokens.weight has shape \(500, 64\); config.json calls for \(512, 64\)"
+    )
+    with pytest.raises(UserError) as error:
+        load_pretrained(folder)
+    assert "500 tokens is another vocabulary" in error.value.hint
 
 
 def test_foreign_weights(folder):

@@ -29,6 +29,16 @@ class Attention(ABC):
     def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, scoring: Scoring = PLAIN) -> Tensor:
         """Returns [N, H, E]."""
 
+    def to(self, device: torch.device) -> None:
+        """Follows the model to where it is."""
+        _move(self, device)
+
+
+def _move(holder: object, device: torch.device) -> None:
+    for name, value in vars(holder).items():
+        if isinstance(value, Tensor):
+            setattr(holder, name, value.to(device))
+
 
 @dataclass(frozen=True)
 class Span:
@@ -76,6 +86,10 @@ class Packed(Attention):
             out = block.attend(q_NHE[rows_SL], k_NKE[rows_SL], v_NKE[rows_SL], scoring)
             out_NHE = out_NHE.index_copy(0, rows_SL.flatten()[block.own_M], out[block.own_M])
         return out_NHE
+
+    def to(self, device: torch.device) -> None:
+        for holder in (self, *self._blocks):
+            _move(holder, device)
 
 
 class _Block:
@@ -149,9 +163,19 @@ def _of_like_length(spans: Sequence[Span], waste: float = 1.3) -> list[list[Span
 class Cache:
     """Keys and values of R sequences that are being generated."""
 
-    def __init__(self, layers: int, rows: int, kv_heads: int, capacity: int, head_width: int):
-        self.k = [torch.zeros(rows, kv_heads, capacity, head_width) for _ in range(layers)]
-        self.v = [torch.zeros(rows, kv_heads, capacity, head_width) for _ in range(layers)]
+    def __init__(
+        self,
+        layers: int,
+        rows: int,
+        kv_heads: int,
+        capacity: int,
+        head_width: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ):
+        """`dtype` and `device` are the model's; the lengths stay on the CPU."""
+        shape = (rows, kv_heads, capacity, head_width)
+        self.k, self.v = ([torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)] for _ in "kv")
         self.lengths = torch.zeros(rows, dtype=torch.int64)  # tokens held by each row
         self.capacity = capacity
 
@@ -161,8 +185,9 @@ class Cache:
 
     def keep(self, rows: Tensor) -> None:
         """Keeps only these rows, in this order (rows may repeat)."""
-        self.k = [k[rows] for k in self.k]
-        self.v = [v[rows] for v in self.v]
+        there = rows.to(self.k[0].device)
+        self.k = [k[there] for k in self.k]
+        self.v = [v[there] for v in self.v]
         self.lengths = self.lengths[rows]
 
     def join(self, other: "Cache") -> None:

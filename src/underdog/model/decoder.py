@@ -141,23 +141,18 @@ class Decoder(nn.Module):
 
     def forward(self, ids_N: Tensor, attend: Attention) -> Tensor:
         """Hidden states [N, D] after the last norm; `logits` turns those that are needed into scores."""
+        if attend.positions.device != ids_N.device:
+            attend.to(ids_N.device)
         x_ND = self.model.embed_tokens(ids_N)
         if self.config.switches.scaled_embedding:
             x_ND = x_ND * torch.tensor(self.config.width**0.5, dtype=x_ND.dtype)  # rounded as the family rounds it
-        rotary = self._rotary(attend, x_ND.dtype)
+        far = self.config.rope().table(attend.positions, attend.lengths)
+        near = far
+        if self.config.local_rope_base is not None:
+            near = self.config.rope(local=True).table(attend.positions, attend.lengths)
         for layer, block in enumerate(self.model.layers):
-            x_ND = block(x_ND, attend, rotary[self.config.has_window(layer)])
+            x_ND = block(x_ND, attend, near if self.config.has_window(layer) else far)
         return self.model.norm(x_ND)
-
-    def _rotary(self, attend: Attention, dtype: torch.dtype) -> dict[bool, Rotary]:
-        """The angles of the layers without a window (False) and of those with one (True)."""
-
-        def table(local: bool) -> Rotary:
-            cos, sin = self.config.rope(local).table(attend.positions, attend.lengths)
-            return cos.to(dtype), sin.to(dtype)
-
-        far = table(False)
-        return {False: far, True: far if self.config.local_rope_base is None else table(True)}
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """Scores [N, V] of the next token."""

@@ -10,18 +10,25 @@ from torch import Tensor
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        wide = _wide(x)
+        scale = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
-        return (x * scale).mul_(weight)
+        return (wide * scale).mul_(weight).to(x.dtype)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
         x, weight, scale = ctx.saved_tensors
-        normed = x * scale
+        normed, grad = _wide(x) * scale, _wide(grad)
         grad_weight = (grad * normed).flatten(0, -2).sum(0)
         grad = grad * weight
         along = (grad * normed).sum(-1, keepdim=True).div_(x.shape[-1])
-        return torch.addcmul(grad, normed, along, value=-1).mul_(scale), grad_weight, None
+        grad_x = torch.addcmul(grad, normed, along, value=-1).mul_(scale)
+        return grad_x.to(x.dtype), grad_weight.to(weight.dtype), None
+
+
+def _wide(x: Tensor) -> Tensor:
+    """float32 for half precision: sums of squares need the digits."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class _Rotate(torch.autograd.Function):
@@ -38,10 +45,11 @@ class _Rotate(torch.autograd.Function):
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, sign: float) -> Tensor:
     half = x.shape[-1] // 2
-    out = x * torch.cat([cos, cos], dim=-1)
-    out[..., :half].addcmul_(x[..., half:], sin, value=-sign)
-    out[..., half:].addcmul_(x[..., :half], sin, value=sign)
-    return out
+    wide = _wide(x)  # angles keep their precision
+    out = wide * torch.cat([cos, cos], dim=-1)
+    out[..., :half].addcmul_(wide[..., half:], sin, value=-sign)
+    out[..., half:].addcmul_(wide[..., :half], sin, value=sign)
+    return out.to(x.dtype)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
