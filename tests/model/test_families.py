@@ -210,3 +210,20 @@ def test_gradients_reach_every_weight(pair):
     torch.nn.functional.cross_entropy(scores, IDS[1:67]).backward()
     assert not [name for name, weight in ours.named_parameters() if not weight.grad.abs().max() > 0]
     ours.zero_grad()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["qwen3", "gemma3, linear", "phi3, longrope", "starcoder2"])
+def test_half_precision_stays_near(name, tmp_path):
+    """Loaded as it is stored, read and generated from in bfloat16."""
+    theirs = build(*CASES[name])
+    expected = theirs(IDS[None, :40]).logits[0]
+    theirs.bfloat16().save_pretrained(tmp_path)
+    ours = load_pretrained(tmp_path, dtype=None)
+    assert {weight.dtype for weight in ours.parameters()} == {torch.bfloat16}
+    c = ours.config
+    cache = Cache(c.layers, 1, c.kv_heads, 40, c.head_width, dtype=torch.bfloat16)
+    found = [ours.logits(ours(IDS[:39], Prefill(cache, [39]))), ours.logits(ours(IDS[39:40], Decode(cache)))]
+    error = (torch.cat(found).float() - expected).abs().mean() / expected.std()
+    reference = (theirs(IDS[None, :40]).logits[0].float() - expected).abs().mean() / expected.std()
+    assert error < 1.3 * reference + 1e-3

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import urllib.request
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from underdog.generate.engine import Engine
 from underdog.generate.sampling import Sampling
 from underdog.model import gguf
 from underdog.model.attention import Packed, end_to_end
+from underdog.model.decoder import Decoder
 from underdog.tokens.chat import render
 from underdog.tokens.messages import Message
 
@@ -20,7 +22,39 @@ os.environ["OMP_WAIT_POLICY"] = "passive"  # read when llama.cpp is loaded: its 
 library = pytest.importorskip("gguf")
 xllamacpp = pytest.importorskip("xllamacpp")
 
-MODELS = [("qwen3", True, "qwen2"), ("qwen3", False, "qwen2"), ("llama", True, "gpt-2"), ("llama", False, "llama-bpe")]
+MODELS = [
+    ("qwen2", True, "qwen2"),
+    ("qwen3", True, "qwen2"),
+    ("qwen3", False, "qwen2"),
+    ("llama", True, "gpt-2"),
+    ("llama", False, "llama-bpe"),
+]
+
+
+SCALINGS = {
+    "linear": {"rope_type": "linear", "factor": 4.0},
+    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
+    "llama3": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    },
+}
+
+
+def shaped(tiny, family, tied=True, **changes):
+    """A small decoder, also of a family that recipes do not train, or with other settings."""
+    if family in ("llama", "qwen3") and not changes:
+        return tiny(family, tied)
+    config = replace(tiny("llama", tied).config, family=family, qkv_bias=family == "qwen2", **changes)
+    model = Decoder(config)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.normal_(1.0 if name.endswith("norm.weight") else 0.0, 0.3, generator=generator)
+    return model
 
 
 class Server:
@@ -66,7 +100,7 @@ class Server:
 def served(request, tiny, tokenizer_for, tmp_path_factory):
     """Model, tokenizer, and llama.cpp with the model's F32 and Q8_0 files."""
     family, tied, splitter = request.param
-    model, tokenizer = tiny(family, tied), tokenizer_for(splitter)
+    model, tokenizer = shaped(tiny, family, tied), tokenizer_for(splitter)
     folder = tmp_path_factory.mktemp("gguf")
     servers = {}
     for kind in ("f32", "q8_0"):
@@ -134,10 +168,10 @@ def test_llama_cpp_renders_chats_alike(served):
         assert found == render(messages[:count], tokenizer, generation_prompt=prompt).ids
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_file_read_back(family, tied, tiny, tokenizer, tmp_path):
-    model = tiny(family, tied)
+    model = shaped(tiny, family, tied)
     size = {}
     for kind, bound in (("f32", 0.0), ("f16", 2.0**-11), ("q8_0", 0.5 / 127 + 2.0**-11)):
         path = tmp_path / f"{kind}.gguf"
@@ -164,6 +198,67 @@ def test_rows_that_are_not_whole_blocks_stay_f16(tiny, tokenizer, tmp_path):
     assert types["blk.0.attn_q_norm.weight"] == types["output_norm.weight"] == "F32"
     assert not Server(path).next_token([1, 2, 3], 500).isnan().any()
     assert gguf.write_gguf(model, tokenizer, tmp_path / "f16.gguf", "f16") == []
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [("llama", "linear"), ("llama", "yarn"), ("llama", "llama3"), ("qwen2", "linear"), ("qwen2", "yarn")],
+)
+def test_rope_scalings(family, kind, tiny, tokenizer, prompts, tmp_path):
+    """As llama.cpp computes them, and as we read them back."""
+    model = shaped(tiny, family, rope_scaling=SCALINGS[kind])
+    path = tmp_path / "f32.gguf"
+    gguf.write_gguf(model, tokenizer, path, "f32")
+    server, again = Server(path), gguf.read_gguf(path)
+    prompt = [*prompts[0], *prompts[1], *prompts[2]]
+    with torch.no_grad():
+        expected, found = (m.logits(m(torch.tensor(prompt), Packed(end_to_end([len(prompt)])))) for m in (model, again))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    error = server.next_token(prompt, len(expected[0])) - expected[-1].log_softmax(-1)
+    assert error.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(("kind", "bound"), [("bf16", 2.0**-8), ("q5_1", 0.05), ("q4_0", 0.15)])
+def test_other_kinds_are_read(kind, bound, tiny, tokenizer, tmp_path):
+    model = tiny()
+    gguf.write_gguf(model, tokenizer, tmp_path / "x.gguf", kind)
+    found = dict(gguf.read_gguf(tmp_path / "x.gguf").named_parameters())
+    for name, weight in model.named_parameters():
+        assert (found[name] - weight).abs().max() <= bound * weight.abs().max(), name
+
+
+def test_figures_that_others_leave_out(tiny, tokenizer, tmp_path, monkeypatch):
+    """The vocabulary's size, a head's width, the number of key heads, the base."""
+    model = tiny("llama", kv_heads=4, rope_base=10_000.0)
+    for left_out in ("vocab_size", "key_length", "head_count_kv", "rope_freq_base"):
+        monkeypatch.setattr(library.GGUFWriter, f"add_{left_out}", lambda *_: None)
+    gguf.write_gguf(model, tokenizer, tmp_path / "x.gguf", "f32")
+    found = gguf.read_gguf(tmp_path / "x.gguf").config
+    assert vars(found) == {**vars(model.config), "norm_eps": pytest.approx(1e-5)}
+
+
+@pytest.mark.parametrize("keep", [0, 100, 20_000])
+def test_a_damaged_file(keep, tiny, tokenizer, tmp_path):
+    path = tmp_path / "x.gguf"
+    gguf.write_gguf(tiny(), tokenizer, path, "f32")
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UserError, match=r"x.gguf is not a whole GGUF file"):
+        gguf.read_gguf(path)
+    with pytest.raises(UserError, match="is missing"):
+        gguf.read_gguf(tmp_path / "nowhere.gguf")
+
+
+def test_what_a_file_cannot_say_is_refused(tiny, tokenizer, tmp_path):
+    for family, changes, what in (
+        ("mistral", {}, 'family "mistral" are not written'),
+        ("qwen3", {"window": 8, "windowed": (True, False)}, "sliding windows"),
+        ("llama", {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "dynamic"),
+        ("llama", {"rope_scaling": {**SCALINGS["yarn"], "beta_fast": 8.0}}, "YaRN with settings"),
+        ("qwen2", {"rope_scaling": SCALINGS["llama3"]}, "llama3"),  # llama.cpp has no place for it there
+    ):
+        with pytest.raises(UserError, match=what):
+            gguf.write_gguf(shaped(tiny, family, **changes), tokenizer, tmp_path / "x", "f32")
+    assert not (tmp_path / "x").exists()
 
 
 def test_another_models_tokenizer_is_refused(tiny, tokenizer, tmp_path):

@@ -1,4 +1,4 @@
-"""GGUF, the file that llama.cpp reads: written from a decoder, and read back to see what is in it.
+"""GGUF, the file that llama.cpp reads: written from a decoder, and read into one, others' files too.
 
 llama.cpp's own converter recognises tokenizers by a hash and refuses those that it has never seen. Ours
 splits text by a pattern that llama.cpp knows by name, and writes that name.
@@ -12,13 +12,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from underdog.errors import UserError
+from underdog.errors import UserError, did_you_mean
 from underdog.model.config import ModelConfig
 from underdog.model.decoder import Decoder
+from underdog.model.rope import SCALINGS
 from underdog.tokens.template import CHAT_TEMPLATE
 from underdog.tokens.tokenizer import CONTROL, MARKS, Tokenizer
 
 Kind = Literal["f32", "f16", "q8_0"]
+ARCHITECTURES = ("llama", "qwen2", "qwen3")  # of the files, named as the families they hold
+ROPE_FACTORS = "rope_freqs.weight"  # what each angle is divided by: Llama 3.1's scaling, computed beforehand
 
 
 def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> list[str]:
@@ -31,9 +34,11 @@ def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> 
         Names of the matrices that are float16 in a q8_0 file, because their rows are not whole blocks.
 
     Raises:
-        UserError: the gguf library is missing, or the tokenizer is not the model's.
+        UserError: the gguf library is missing, the tokenizer is not the model's, or the file could not say what the
+            model does.
     """
     gguf, config = _library(), model.config
+    _check_writable(config)
     if tokenizer.vocabulary != config.vocabulary:
         raise UserError(f"The tokenizer has {tokenizer.vocabulary} tokens, the model {config.vocabulary}.")
     names = _tensor_names(gguf, config)
@@ -50,6 +55,8 @@ def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> 
         rows = _reorder_heads(weight.detach(), _rotated_heads(name, config), "interleaved").numpy()
         type_ = gguf.GGMLQuantizationType[stored.upper()]
         writer.add_tensor(names[name], gguf.quantize(rows, type_), raw_dtype=type_)
+    if config.rope_scaling and config.rope_scaling["rope_type"] == "llama3":
+        writer.add_tensor(ROPE_FACTORS, _rope_factors(config))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -58,21 +65,72 @@ def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> 
 
 
 def read_gguf(path: Path) -> Decoder:
-    """The decoder that a file of `write_gguf` holds, its weights as float32."""
+    """The decoder in a file of one of the `ARCHITECTURES`, its weights as float32 whatever they are stored as.
+
+    The file's tokenizer is left aside: use the tokenizer.json of the checkpoint that it was made from.
+
+    Raises:
+        UserError: this is no GGUF file, it is damaged, or it holds what the decoder lacks.
+    """
     gguf = _library()
-    reader = gguf.GGUFReader(path)
-    config = _read_config(reader)
+    try:
+        reader = gguf.GGUFReader(path)
+        stored = {tensor.name: tensor for tensor in reader.tensors}
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing.") from None
+    except Exception as problem:  # the library parses as it goes, and fails in any way
+        raise UserError(f"{path} is not a whole GGUF file: {problem}.", hint="Copy it anew.") from None
+    config = _read_config(reader, stored, path)
+    stored.pop(ROPE_FACTORS, None)
     names = _tensor_names(gguf, config)
-    stored = {tensor.name: tensor for tensor in reader.tensors}
-    model = Decoder(config)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            tensor = stored.pop(names[name])
-            rows = torch.tensor(gguf.dequantize(tensor.data, tensor.tensor_type))
-            weight.copy_(_reorder_heads(rows, _rotated_heads(name, config), "halves"))
+    with torch.device("meta"):
+        model = Decoder(config)
+    weights = {}
+    for name, weight in model.named_parameters():
+        if names[name] not in stored:
+            raise UserError(f"{path} lacks the tensor {names[name]}.", hint="Copy it anew.")
+        rows = _dequantized(gguf, stored.pop(names[name]), tuple(weight.shape), path)
+        weights[name] = _reorder_heads(rows, _rotated_heads(name, config), "halves")
     if stored:
         raise UserError(f"{path} holds tensors that this decoder lacks: {', '.join(sorted(stored)[:3])}.")
+    model.load_state_dict(weights, strict=False, assign=True)
+    if config.tied:
+        model.lm_head.weight = model.model.embed_tokens.weight
     return model
+
+
+def _dequantized(gguf: ModuleType, tensor: Any, shape: tuple[int, ...], path: Path) -> Tensor:
+    try:
+        rows = torch.tensor(gguf.dequantize(tensor.data, tensor.tensor_type))
+    except NotImplementedError:
+        raise UserError(
+            f"{path}: {tensor.name} is stored as {tensor.tensor_type.name}, which cannot be read."
+        ) from None
+    if tuple(rows.shape) != shape:
+        raise UserError(
+            f"{path}: {tensor.name} has shape {tuple(rows.shape)}; the file's own figures call for {shape}."
+        )
+    return rows
+
+
+def _check_writable(config: ModelConfig) -> None:
+    """Refuses what would be lost without a word."""
+    if config.family not in ARCHITECTURES:
+        raise UserError(
+            f'GGUF files of the family "{config.family}" are not written.',
+            hint=f"llama.cpp's own converter reads the checkpoint. Known here: {', '.join(ARCHITECTURES)}.",
+        )
+    scaling = config.rope_scaling or {}
+    kind = scaling.get("rope_type")
+    lost = []
+    if config.window:
+        lost.append("sliding windows")
+    if kind not in (None, "linear", "yarn") and (config.family, kind) != ("llama", "llama3"):
+        lost.append(f'rope scaling "{kind}"')
+    if kind == "yarn" and scaling.keys() != {"rope_type", "factor", "original_max_position_embeddings"}:
+        lost.append("YaRN with settings of its own")
+    if lost:
+        raise UserError(f"GGUF files of the architecture {config.family} cannot hold {lost[0]}.")
 
 
 def _storage(kind: Kind, weight: Tensor) -> Kind:
@@ -85,13 +143,13 @@ def _rotated_heads(name: str, config: ModelConfig) -> int:
     """Heads in a matrix whose rows llama.cpp wants in another order; 0 for all others.
 
     Its `llama` architecture rotates neighbouring pairs of a head's numbers, ours the first half against the
-    second. Its `qwen3` does as ours.
+    second. Its `qwen2` and `qwen3` do as ours.
     """
     if config.family != "llama":
         return 0
-    if name.endswith("q_proj.weight"):
+    if ".q_proj." in name:
         return config.heads
-    return config.kv_heads if name.endswith("k_proj.weight") else 0
+    return config.kv_heads if ".k_proj." in name else 0
 
 
 def _reorder_heads(weight: Tensor, heads: int, order: Literal["interleaved", "halves"]) -> Tensor:
@@ -108,7 +166,7 @@ def _tensor_names(gguf: ModuleType, config: ModelConfig) -> dict[str, str]:
     table = gguf.get_tensor_name_map(architectures[config.family], config.layers)
     with torch.device("meta"):
         parameters = [name for name, _ in Decoder(config).named_parameters()]
-    return {name: table.get_name(name, try_suffixes=(".weight",)) for name in parameters}
+    return {name: table.get_name(name, try_suffixes=(".weight", ".bias")) for name in parameters}
 
 
 def _add_config(writer: Any, config: ModelConfig) -> None:
@@ -124,28 +182,73 @@ def _add_config(writer: Any, config: ModelConfig) -> None:
     writer.add_rope_dimension_count(config.head_width)
     writer.add_rope_freq_base(config.rope_base)
     writer.add_layer_norm_rms_eps(config.norm_eps)
+    scaling = config.rope_scaling or {}
+    if scaling.get("rope_type") in ("linear", "yarn"):
+        writer.add_rope_scaling_type(_library().RopeScalingType(scaling["rope_type"]))
+        writer.add_rope_scaling_factor(scaling["factor"])
+    if scaling.get("rope_type") == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
 
 
-def _read_config(reader: Any) -> ModelConfig:
-    family = reader.get_field("general.architecture").contents()
+def _rope_factors(config: ModelConfig) -> Any:
+    """[F], what divides each plain angle."""
+    rope = config.rope()
+    scaled, _ = SCALINGS["llama3"](rope, rope.scaling or {}, torch.ones(1, 1))
+    return (rope.frequencies(rope.base) / scaled).numpy()
 
-    def number(key: str) -> Any:
-        return reader.get_field(f"{family}.{key}").contents()
 
+def _read_config(reader: Any, stored: dict[str, Any], path: Path) -> ModelConfig:
+    field = reader.get_field("general.architecture")
+    family = field.contents() if field else None
+    if family not in ARCHITECTURES:
+        raise UserError(f'{path}: architecture "{family}" is not read.', hint=did_you_mean(str(family), ARCHITECTURES))
+
+    def figure(key: str, default: Any = None) -> Any:
+        found = reader.get_field(f"{family}.{key}")
+        if found is None and default is None:
+            raise UserError(f"{path} does not say {family}.{key}.", hint="Copy it anew.")
+        return default if found is None else found.contents()
+
+    width, heads, context = figure("embedding_length"), figure("attention.head_count"), figure("context_length")
+    vocabulary = int(stored["token_embd.weight"].shape[-1]) if "token_embd.weight" in stored else figure("vocab_size")
     return ModelConfig(
         family=family,
-        vocabulary=number("vocab_size"),
-        width=number("embedding_length"),
-        layers=number("block_count"),
-        heads=number("attention.head_count"),
-        kv_heads=number("attention.head_count_kv"),
-        head_width=number("attention.key_length"),
-        ffn=number("feed_forward_length"),
-        context=number("context_length"),
-        rope_base=number("rope.freq_base"),
-        norm_eps=number("attention.layer_norm_rms_epsilon"),
-        tied=all(tensor.name != "output.weight" for tensor in reader.tensors),
+        vocabulary=vocabulary,
+        width=width,
+        layers=figure("block_count"),
+        heads=heads,
+        kv_heads=figure("attention.head_count_kv", heads),
+        head_width=figure("attention.key_length", width // heads),
+        ffn=figure("feed_forward_length"),
+        context=context,
+        rope_base=figure("rope.freq_base", 10_000.0),
+        norm_eps=figure("attention.layer_norm_rms_epsilon"),
+        tied="output.weight" not in stored,
+        qkv_bias="blk.0.attn_q.bias" in stored,
+        out_bias="blk.0.attn_output.bias" in stored,
+        mlp_bias="blk.0.ffn_up.bias" in stored,
+        rope_scaling=_read_scaling(figure, stored, context, path),
     )
+
+
+def _read_scaling(figure: Any, stored: dict[str, Any], context: int, path: Path) -> dict[str, Any] | None:
+    if ROPE_FACTORS in stored:
+        factors = stored[ROPE_FACTORS].data.tolist()
+        divided = {"short_factor": factors, "long_factor": factors, "attention_factor": 1.0}
+        return {"rope_type": "longrope", "original_max_position_embeddings": context, "factor": 1.0, **divided}
+    kind = figure("rope.scaling.type", "none")
+    if kind == "none":
+        return None
+    if kind == "linear":
+        return {"rope_type": kind, "factor": figure("rope.scaling.factor")}
+    if kind == "yarn":
+        original = figure("rope.scaling.original_context_length", context)
+        return {
+            "rope_type": kind,
+            "original_max_position_embeddings": original,
+            "factor": figure("rope.scaling.factor"),
+        }
+    raise UserError(f'{path}: rope scaling "{kind}" is not read from GGUF files.')
 
 
 def _add_tokenizer(writer: Any, tokenizer: Tokenizer, types: Any) -> None:
