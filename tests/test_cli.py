@@ -44,7 +44,9 @@ def refused(*arguments: str, says: list[str], cwd: Path = REPO) -> None:
         assert words in message, done.stderr
 
 
-@pytest.mark.parametrize("verb", [[], ["run"], ["ablate"], ["chat"], ["serve"], ["card"], ["runs"], ["runs", "show"]])
+@pytest.mark.parametrize(
+    "verb", [[], ["run"], ["plan"], ["ablate"], ["chat"], ["serve"], ["card"], ["runs"], ["runs", "show"]]
+)
 def test_every_verb_has_help(verb):
     done = underdog(*verb, "--help")
     assert done.returncode == 0
@@ -57,6 +59,15 @@ def test_dry_run_prints_settings_with_their_origin():
     steps = next(line for line in done.stdout.splitlines() if line.startswith("sft.steps"))
     assert steps.split()[1:] == ["7", "--set"]
     assert "recipes/demo.toml line" in done.stdout and "default" in done.stdout
+
+
+def test_plan_shows_what_pretraining_would_do():
+    done = underdog("plan", "recipes/nanbeige4-3b.toml")
+    assert done.returncode == 0, done.stderr
+    for words in ("3.93 B parameters", "23 T tokens", "diversity", "12.4 T", "65,536", "1-sqrt", "--until tokenize"):
+        assert words in done.stdout.replace("\N{NO-BREAK SPACE}", " ")
+    scaled = underdog("plan", "recipes/nanbeige4-3b.toml", "--scale", "3e-8")
+    assert "690 k tokens" in scaled.stdout.replace("\N{NO-BREAK SPACE}", " ") and not scaled.stderr
 
 
 @pytest.mark.parametrize(
@@ -77,6 +88,11 @@ def test_dry_run_prints_settings_with_their_origin():
         (["run", "recipes/demo.toml", "--set", "name=a/b"], ["name", "a/b", "folder"]),
         (["run", "recipes/demo.toml", "--set", "pretrain.phase.9.lr=1"], ["pretrain.phase.9.lr", "9"]),
         (["ablate", "recipes/demo.toml", "--switch", "kl", "--set", "reinforce.steps=0"], ["evaluate-reinforce"]),
+        (["ablate", "recipes/demo.toml", "--switch", "kl", "--until", "evalute-sft"], ["evalute-sft", "evaluate-sft"]),
+        (["plan", "recipes/demo.toml", "--set", "pretrain.phase.1.mix={ tpo = 1.0 }"], ["diversity", "tpo", '"top"']),
+        (["run", "recipes/demo.toml", "--set", "pretrain.phase.3.mix={ rest = 1.0 }"], ["decay", "rest"]),
+        (["plan", "recipes/demo.toml", "--set", "curate.keep={ high = 0.5 }"], ["warm-up", "medium", "curate.keep"]),
+        (["plan", "recipes/demo.toml", "--set", "pretrain.batch_tokens=1000"], ["warm-up", "256", "1000"]),
     ],
 )
 def test_mistyped(arguments, says):

@@ -76,12 +76,39 @@ def run(
 
 
 @app.command()
+def plan(
+    recipe: RecipeFile,
+    set_: Set = [],  # noqa: B006
+    scale: Scale = 1.0,
+    text: Annotated[list[str], typer.Option(help="Your own text instead: folder, glob or file (repeatable).")] = [],  # noqa: B006
+    runs: Root = Path("runs"),
+) -> None:
+    """Show what pretraining will do before it does anything.
+
+    Each phase with its tokens, steps, learning rate, batch, sequence length and mixture; mixture and learning rate
+    drawn over the tokens; parameters and FLOPs; and what is read of each source. Where the text has been tokenised
+    already (underdog run RECIPE --until tokenize) it says for how many epochs, and a plan that asks for more than
+    pretrain.epochs allows is refused, as run would refuse it.
+    """
+    from underdog.recipe.load import load_recipe
+    from underdog.report import terminal
+    from underdog.report.show_plan import show_plan
+
+    resolved = load_recipe(recipe, [*set_, *_sources(text, [])], scale)
+    terminal.warn(resolved.warnings)
+    show_plan(resolved.recipe, runs)
+
+
+@app.command()
 def ablate(
     recipe: RecipeFile,
     switch: Annotated[str, typer.Option(help='A switch by name, or "section.key=value" as its off state.')],
     seeds: Annotated[int, typer.Option(help="Seeds to run with and without.", min=1)] = 3,
     set_: Set = [],  # noqa: B006
     scale: Scale = 1.0,
+    until: Annotated[
+        str | None, typer.Option(help="Compare after this stage; each switch has its own.", show_default=False)
+    ] = None,
     runs: Root = Path("runs"),
 ) -> None:
     """Measure what one trick is worth: runs with it and without it, and the paired difference with its interval."""
@@ -94,7 +121,7 @@ def ablate(
     resolved = load_recipe(recipe, set_, scale)
     chosen = find_switch(switch)
     with LiveReporter(resolved.recipe) as reporter:
-        result = measure(resolved, chosen, seeds, runs, reporter)
+        result = measure(resolved, chosen, seeds, runs, reporter, until)
     show_ablation(result)
 
 

@@ -70,6 +70,31 @@ def test_an_empty_recipe_is_all_defaults(resolve):
         (PHASES.replace("high = 0.5", "high = 0.6"), 15, 'the mix of phase "two" adds up to 1.1, not 1', None),
         (PHASES + "context = 600", 16, 'phase "two" has sequences of 600 tokens; model.context is 512', None),
         (PHASES.replace('"own"', '"wsd"'), 5, "[[pretrain.phase]] tables and pretrain.preset", 'Use preset = "own"'),
+        (
+            PHASES.replace("top = 1.0", "tpo = 1.0"),
+            9,
+            'phase "one" mixes in "tpo", which is neither',
+            'Did you mean "top"?',
+        ),
+        (PHASES.replace("top = 1.0", "python-dosc = 1.0"), 9, 'mixes in "python-dosc"', 'Did you mean "python-docs"?'),
+        (
+            PHASES.replace("top = 1.0", "'top/python-dosc' = 1.0"),
+            9,
+            'mixes in "top/',
+            'Did you mean "top/python-docs"?',
+        ),
+        (PHASES + "[curate]\nkeep = { top = 0.5 }", 15, 'keeps nothing as "high"', "Give curate.keep.high a share"),
+        (PHASES.replace("to = 1e-3", "to = 1e-3, shape = 'constant'"), 8, "goes from 0 to 0.001", "Say lr = 0"),
+        (PHASES.replace("share = 0.4", "tokens = 5"), 7, "hold 5 tokens and 0.6 of 3,000,000", "Change a phase's"),
+        (PHASES.replace("share = 0.4", "share = 0.4\ntokens = 5"), 5, "either a share or tokens", None),
+        (
+            PHASES.replace('"own"', '"own"\ntokens = 7')
+            .replace("share = 0.4", "tokens = 5")
+            .replace("share = 0.6", "tokens = 5"),
+            4,
+            "pretrain.tokens is 7, but the phases hold 10",
+            "Leave pretrain.tokens out",
+        ),
         ("\n[pretrain]\npreset = 'own'", 3, "there is no [[pretrain.phase]]", None),
         ("\nextends = 'base.toml'", 2, "there is no recipe {folder}/base.toml", "Did you mean"),
     ],
@@ -281,3 +306,22 @@ def test_a_switch_of_preset_writes_its_phases_anew(resolve):
 def test_a_switch_that_changes_nothing_gives_the_same_recipe(resolve):
     for text in ("", PHASES):
         assert replaced(resolve(text), {}).recipe == resolve(text).recipe
+
+
+IN_TOKENS = PHASES.replace("share = 0.4", "tokens = 400_000").replace("share = 0.6", "tokens = 600_000")
+
+
+def test_phases_in_tokens_make_the_budget(resolve):
+    resolved = resolve(IN_TOKENS)
+    assert resolved.recipe.pretrain.tokens == 1_000_000
+    assert resolve(IN_TOKENS, "pretrain.phase.0.tokens=100_000").recipe.pretrain.tokens == 700_000
+    assert replaced(resolved, {"pretrain.phase.0.tokens": 100_000}).recipe.pretrain.tokens == 700_000
+    assert resolve(IN_TOKENS, scale=0.5).recipe.pretrain.tokens == 500_000
+    mixed = PHASES.replace("share = 0.4", "tokens = 1_200_000")
+    assert resolve(mixed).recipe.pretrain.tokens == 3_000_000
+
+
+def test_sources_of_text_can_be_mixed_in(resolve):
+    mix = "'python-docs' = 0.5, 'top/~/articles' = 0.25, arithmetic = 0.25"
+    text = PHASES.replace("top = 1.0", mix) + "[curate]\nsources = ['python-docs', '~/articles']"
+    assert resolve(text).recipe.pretrain.phase[0].mix["top/~/articles"] == 0.25

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from underdog.recipe.load import load_recipe
 from underdog.recipe.scale import scaled
-from underdog.recipe.schema import Model, Phase, Pretrain, Problems, Recipe, Reinforce, Sft, Tokenizer
+from underdog.recipe.schema import Model, Phase, Pretrain, Problems, Rate, Recipe, Reinforce, Sft, Tokenizer
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 CLUSTER = Recipe(  # figures like those of Nanbeige4-3B
@@ -121,9 +121,32 @@ def test_what_is_switched_off_stays_off_and_the_rest_untouched():
     recipe = Recipe(reinforce=Reinforce(steps=0))
     after = scaled(recipe, 0.01)
     assert after.reinforce == recipe.reinforce
-    assert (after.curate, after.evaluate, after.export, after.seed) == (
-        recipe.curate,
-        recipe.evaluate,
-        recipe.export,
-        recipe.seed,
-    )
+    assert (after.curate, after.export, after.seed) == (recipe.curate, recipe.export, recipe.seed)
+
+
+def test_rates_grow_by_the_eighth_root():
+    """As the best rate falls with compute; a preset's peak, a phase's rates, and those of the later stages."""
+    phase = Phase(name="a", share=1.0, lr=Rate(**{"from": 0.0, "to": 1e-3}), mix={"top": 1.0})
+    for pretrain in (Pretrain(), Pretrain(preset="own", phase=[phase])):
+        after = scaled(Recipe(pretrain=pretrain, sft=Sft(lr=1e-5)), 1e-8)
+        assert after.sft.lr == 1e-4 and after.reinforce.lr == 1e-3
+        if pretrain.phase:
+            assert after.pretrain.phase[0].lr == Rate(**{"from": 0.0, "to": 1e-2})
+        else:
+            assert after.pretrain.peak_lr == 3e-2
+
+
+@given(SCALES.filter(lambda scale: scale < 1))
+def test_phases_that_say_their_tokens_shrink_with_the_budget(scale):
+    """And every batch is a whole number of sequences of every length, its own or the shared one."""
+    phases = [
+        Phase(name="a", tokens=10**12, lr=1e-3, mix={"top": 1.0}, context=4096),
+        Phase(name="b", tokens=3 * 10**12, lr=1e-3, mix={"top": 1.0}, context=65_536, batch_tokens=2 * 65_536),
+    ]
+    pretrain = Pretrain(preset="own", tokens=4 * 10**12, batch_tokens=16_777_216, phase=phases)
+    after = scaled(CLUSTER.model_copy(update={"pretrain": pretrain}), scale).pretrain
+    a, b = after.phase
+    assert after.tokens == a.tokens + b.tokens
+    assert b.tokens / a.tokens == pytest.approx(3, rel=1e-4)
+    assert after.batch_tokens % a.context == b.batch_tokens % b.context == 0
+    Pretrain.model_validate(after.model_dump(by_alias=True))

@@ -54,9 +54,10 @@ def test_what_is_compared_differs_in_nothing_else(small):
 
 
 def test_both_arms_run_with_the_same_seeds(small, root, made, watcher):
-    result = ablate(small(), find_switch("fg_wsd"), seeds=2, root=root, reporter=watcher)
-    assert [one.name for one in result.differences] == [HELD_OUT, "pass@1 sampled", "pass@1 greedy"]
-    assert [one.percent for one in result.differences] == [False, True, True]
+    result = ablate(small(), find_switch("fg_wsd"), seeds=2, root=root, reporter=watcher, until="evaluate-sft")
+    names = [one.name for one in result.differences]
+    assert names[0] == HELD_OUT and names[-2:] == ["pass@1 sampled", "pass@1 greedy"]
+    assert [one.percent for one in result.differences] == [not name.startswith(HELD_OUT) for name in names]
     assert all(len(one.off) == len(one.on) == 2 for one in result.differences)
     loss = result.differences[0]
     assert loss.off[0] == list(made.artifacts["pretrain"].metrics["held_out_loss"].values())[-1]
@@ -64,6 +65,14 @@ def test_both_arms_run_with_the_same_seeds(small, root, made, watcher):
     assert len(set(result.runs)) == 4
     assert watcher.stages.count("problems") == watcher.reused.count("problems") == 4  # what the arms share
     assert watcher.reused.count("pretrain") == 1  # the recipe's own arm is there already
+
+
+def test_fg_wsd_needs_no_more_than_pretraining(small, root, made, watcher):
+    result = ablate(small(), find_switch("fg_wsd"), seeds=1, root=root, reporter=watcher)
+    names = [one.name for one in result.differences]
+    assert names[0] == HELD_OUT and f"{HELD_OUT}, top" in names
+    assert not any("pass@1" in name for name in names)
+    assert watcher.stages[-1] == "pretrain"
 
 
 def test_reinforcement_is_compared_with_its_control(small, root, made, watcher):

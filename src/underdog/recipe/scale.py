@@ -2,7 +2,7 @@
 
 With `--scale s` the tokens, the steps and the problems shrink by s, the parameters by about the square root of s
 (width and depth by its sixth root each: a model has about width² × depth parameters), the vocabulary by the square
-root, contexts and batches by the fourth root, the batches further where they would leave too few steps. Learning rates
+root, contexts, answers and batches by the fourth root, the batches further where they would leave too few steps. Rates
 grow by the eighth root, as the best rate falls with compute (C^-0.125 in DeepSeek LLM, arXiv 2401.02954; taken over
 tokens alone here). The rule is ours; each floor keeps the smallest run a real one.
 """
@@ -25,7 +25,8 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
         raise UserError(
             f"A scale of {scale:g} cannot be.", hint="1 is the recipe as it is, 0.01 has a hundredth of its tokens."
         )
-    problems, steps = recipe.problems, recipe.reinforce.steps
+    model = _scaled_model(recipe.model, scale)
+    problems, reinforce = recipe.problems, recipe.reinforce
     updates = {
         "problems": {
             "demonstrations": _whole(problems.demonstrations, scale, 100),
@@ -39,10 +40,17 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
             "batch_tokens": _whole(recipe.sft.batch_tokens, scale**0.25, 1024),
             "lr": _rate(recipe.sft.lr, scale),
         },
-        "reinforce": {"steps": _whole(steps, scale, 3), "lr": _rate(recipe.reinforce.lr, scale)} if steps else {},
+        "reinforce": {
+            "steps": _whole(reinforce.steps, scale, 3),
+            "prompts": _whole(reinforce.prompts, scale**0.25, 8),
+            "lr": _rate(reinforce.lr, scale),
+            "max_new_tokens": _answer(reinforce.max_new_tokens, model.context, scale),
+        }
+        if reinforce.steps
+        else {},
+        "evaluate": {"max_new_tokens": _answer(recipe.evaluate.max_new_tokens, model.context, scale)},
     }
     sections = {name: getattr(recipe, name).model_copy(update=update) for name, update in updates.items()}
-    model = _scaled_model(recipe.model, scale)
     return recipe.model_copy(
         update={"model": model, "pretrain": _scaled_pretrain(recipe.pretrain, model.context, scale), **sections}
     )
@@ -63,7 +71,7 @@ def _scaled_pretrain(pretrain: Pretrain, context: int, scale: float) -> Pretrain
     return pretrain.model_copy(
         update={
             "tokens": budget,
-            "peak_lr": _rate(pretrain.peak_lr, scale),
+            "peak_lr": pretrain.peak_lr if pretrain.preset == "own" else _rate(pretrain.peak_lr, scale),
             "batch_tokens": batch(pretrain.batch_tokens, shared),
             "phase": [
                 phase.model_copy(
@@ -93,6 +101,12 @@ def _scaled_phase(phase: Phase, scale: float, of_tokens: float) -> Phase:
 def _rate(lr: float, scale: float) -> float:
     """A learning rate, to three digits."""
     return lr if scale == 1 else float(f"{lr * scale**-0.125:.3g}")
+
+
+def _answer(tokens: int, context: int, scale: float) -> int:
+    """Room for an answer: where it shrinks, at most a quarter of the context, and not below 64."""
+    changed = _whole(tokens, scale**0.25, 64)
+    return max(min(changed, context // 4), min(changed, 64)) if scale < 1 else changed
 
 
 def _scaled_model(model: Model, scale: float) -> Model:

@@ -7,12 +7,13 @@ import numpy as np
 from markupsafe import Markup
 
 from underdog.recipe.schema import Recipe
+from underdog.report.plan import ordered, schedule
 from underdog.report.series import pick, thin, trend
 from underdog.report.svg import COLOURS, SMALL, axes, draw
 from underdog.report.words import figure as number
 from underdog.report.words import percent, short
 from underdog.text.tiers import TIERS
-from underdog.tokens.phases import Schedule, Span
+from underdog.tokens.phases import Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,14 +22,14 @@ _WIDTH, _HEIGHT = 400, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 6, 20, 24
 _INNER = _WIDTH - _LEFT - _RIGHT
 _MIXTURE = 156  # height of the mixture; the learning rate gets the rest
-_ORDER = ("demonstrations", *TIERS)  # bottom upward: best text first, as everywhere on the card
+_TONES = ("demonstrations", *TIERS)  # sources with a colour of their own
 
 
 def plan(recipe: Recipe) -> tuple[Markup, list[Span]]:
     """Mixture and learning rate over tokens, and the phases."""
-    schedule = Schedule(recipe.pretrain, recipe.model.context, recipe.model.rope_base)
-    phases = schedule.spans
-    tokens, rates = schedule.curve(400)
+    laid_out = schedule(recipe)
+    phases = laid_out.spans
+    tokens, rates = laid_out.curve(400)
 
     def paint(figure):
         mixture = axes(figure, _LEFT, _TOP, _RIGHT, _HEIGHT - _TOP - _MIXTURE)
@@ -38,9 +39,9 @@ def plan(recipe: Recipe) -> tuple[Markup, list[Span]]:
         rate = axes(figure, _LEFT, _TOP + _MIXTURE + 26, _RIGHT, _BOTTOM)
         rate.plot(tokens, rates, color=COLOURS["ink"])
         peak = max(rates) or 1.0
-        rate.set(xlim=(0, schedule.tokens), ylim=(0, 1.1 * peak), yticks=[0, peak], yticklabels=["0", number(peak)])
+        rate.set(xlim=(0, laid_out.tokens), ylim=(0, 1.1 * peak), yticks=[0, peak], yticklabels=["0", number(peak)])
         rate.text(0, 1.18 * peak, "learning rate", size=SMALL, color=COLOURS["muted"], va="bottom")
-        _token_axis(rate, schedule.tokens)
+        _token_axis(rate, laid_out.tokens)
         _boundaries([rate], phases)
 
     names = ", ".join(phase.name for phase in phases)
@@ -88,10 +89,9 @@ def _paint_mixture(plot: "Axes", phases: Sequence[Span]) -> None:
     plot.grid(False)
     for phase in phases:
         base = 0.0
-        named = [name for name in _ORDER if name in phase.mix]
-        for source in [*named, *sorted(set(phase.mix) - set(named))]:
+        for source in ordered(phase.mix):  # bottom upward
             share = phase.mix[source]
-            tone = source if source in _ORDER else "other"
+            tone = source if source in _TONES else "other"
             cell = Rectangle((phase.start, base), phase.end - phase.start, share)
             cell.set(facecolor=COLOURS[tone], edgecolor=COLOURS["paper"], linewidth=1)
             plot.add_patch(cell)

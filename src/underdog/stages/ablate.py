@@ -40,7 +40,7 @@ SWITCHES = {
             "FG-WSD's mixtures against the same tokens in one fixed mixture (WSD)",
             {"pretrain.preset": "fg-wsd"},
             {"pretrain.preset": "wsd"},
-            "evaluate-sft",
+            "pretrain",
         ),
         Switch("reinforce", "reinforcement against the same time of more SFT", {}, {}, "evaluate-control"),
         Switch(
@@ -115,23 +115,26 @@ class Ablation:
     runs: list[Path]
 
 
-def ablate(resolved: Resolved, switch: Switch, seeds: int, root: Path, reporter: Reporter) -> Ablation:
-    """Runs both arms with the same seeds; what the arms share is made once."""
+def ablate(
+    resolved: Resolved, switch: Switch, seeds: int, root: Path, reporter: Reporter, until: str | None = None
+) -> Ablation:
+    """Runs both arms with the same seeds, up to the switch's own stage or `until`; what they share is made once."""
+    until = until or switch.until
     figures: dict[str, list[dict[str, float]]] = {"off": [], "on": []}
     folders: list[Path] = []
     first = resolved.recipe.seed
     arms = {"off": switch.off, "on": switch.on}
     for changes in arms.values():
-        check_stage(replaced(resolved, changes).recipe, switch.until)
+        check_stage(replaced(resolved, changes).recipe, until)
     for seed in range(first, first + seeds):
         for arm, changes in arms.items():
             recipe = replaced(resolved, {**changes, "seed": seed}).recipe
-            run = run_recipe(recipe, root, reporter, switch.until)
+            run = run_recipe(recipe, root, reporter, until)
             figures[arm].append(_figures(run, control=switch.name == "reinforce" and arm == "off"))
             folders.append(run.folder)
     names = [name for name in figures["on"][0] if name in figures["off"][0]]
     differences = [
-        Difference(name, name != HELD_OUT, *([one[name] for one in figures[arm]] for arm in ("off", "on")))
+        Difference(name, not name.startswith(HELD_OUT), *([one[name] for one in figures[arm]] for arm in ("off", "on")))
         for name in names
     ]
     return Ablation(switch, seeds, differences, folders)
@@ -141,13 +144,22 @@ HELD_OUT = "held-out loss"
 
 
 def _figures(run: Run, control: bool) -> dict[str, float]:
-    """What a finished run is judged by. The control of reinforcement is its off arm."""
-    found: dict[str, float] = {}
-    losses = run.artifacts["pretrain"].metrics["held_out_loss"]
-    if not run.recipe.reinforce.steps or "reinforce" not in run.artifacts:
-        found[HELD_OUT] = list(losses.values())[-1]
-    stage = "control" if control else "reinforce" if "evaluate-reinforce" in run.artifacts else "sft"
-    result = run.artifacts[f"evaluate-{stage}"].metrics
-    found["pass@1 sampled"] = result["sampled"]["mean"]
-    found["pass@1 greedy"] = result["greedy"]["mean"]
+    """What a finished run is judged by: the last model's accuracy, and the pretrained one's figures where that is what
+    the run is about. The control of reinforcement is its off arm."""
+    last = next((stage for stage in ("reinforce", "sft") if f"evaluate-{stage}" in run.artifacts), "")
+    stage = "control" if control else last
+    found = {} if stage in ("control", "reinforce") else _of_pretraining(run.artifacts["pretrain"].metrics)
+    if stage:
+        result = run.artifacts[f"evaluate-{stage}"].metrics
+        found |= {f"pass@1 {how}": result[how]["mean"] for how in ("sampled", "greedy")}
+    return found
+
+
+def _of_pretraining(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Held-out loss on good text, then by tier; and how often the model knows how a held-out text goes on."""
+    found = {HELD_OUT: list(metrics["held_out_loss"].values())[-1]}
+    by_tier = list(metrics["held_out_by_tier"].values())[-1]
+    found |= {f"{HELD_OUT}, {tier}": loss for tier, loss in by_tier.items()}
+    if metrics["continuations"]["texts"]:
+        found["continuations found (chance 25 %)"] = metrics["continuations"]["accuracy"]
     return found

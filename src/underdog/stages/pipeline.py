@@ -81,6 +81,21 @@ def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "exp
     return run
 
 
+def already_made(recipe: Recipe, root: Path, until: str) -> dict[str, Artifact]:
+    """The artifacts of the stages up to `until` that are there; the first that is missing ends the search."""
+    store, made = Store(root / STORE), {}
+    for stage in stages(recipe):
+        if any(name not in made for name in stage.parents):
+            break
+        parents = {name: made[name] for name in stage.parents}
+        key = store.key(stage.kind, stage.version, stage.settings, stage.seed, parents)
+        if artifact := store.find(stage.kind, key):
+            made[stage.name] = artifact
+        if stage.name == until:
+            break
+    return made
+
+
 def check_stage(recipe: Recipe, name: str) -> None:
     """Refuses a stage that the recipe does not have."""
     names = [stage.name for stage in stages(recipe)]
