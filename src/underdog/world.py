@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from underdog.errors import UserError
+
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=30)  # processes wait for rank 0 through whole stages; torchrun ends them if one dies
@@ -72,22 +74,35 @@ def agree(value: T) -> T:
 
 @contextlib.contextmanager
 def one_voice() -> Iterator[None]:
-    """Only rank 0 speaks. What ends another process is told after a moment: where it has ended rank 0 too, torchrun
-    stops this process before it repeats the news."""
-    if rank() == 0:
-        yield
-        return
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+    """Of several processes only rank 0 speaks, and none laments that another was killed: torchrun says so.
+
+    What ends another process is told after a moment: where it has ended rank 0 too, torchrun stops this process
+    before it repeats the news.
+    """
+    with contextlib.ExitStack() as silence:
+        if rank():
+            nowhere = silence.enter_context(open(os.devnull, "w"))
+            silence.enter_context(contextlib.redirect_stdout(nowhere))
+            silence.enter_context(contextlib.redirect_stderr(nowhere))
         try:
             yield
-        except Exception:
-            time.sleep(3)
+        except Exception as problem:
+            lost = size() > 1 and "by peer" in str(problem)  # "Connection closed by peer", "Connection reset by peer"
+            if rank() or lost:
+                time.sleep(3)
+            if lost:
+                sys.exit(1)
             raise
 
 
 def launch(processes: int, command: Sequence[str]) -> int:
-    """Runs `python <command>` in that many processes under torchrun; returns the exit code of the first to fail."""
+    """Runs `python <command>` in that many processes under torchrun; returns the exit code of the first to fail.
+
+    Raises:
+        UserError: a process was killed.
+    """
     import logging
+    import signal
 
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -107,8 +122,13 @@ def launch(processes: int, command: Sequence[str]) -> int:
     try:
         elastic_launch(config, sys.executable)(*command)
     except ChildFailedError as failed:
-        first = failed.get_first_failure()[1].exitcode
-        return first if first > 0 else 128 - first  # -9, killed by signal 9, is 137 to a shell
+        which, first = failed.get_first_failure()
+        if first.exitcode < 0:
+            raise UserError(
+                f"Process {which} of {processes} was killed by {signal.Signals(-first.exitcode).name}.",
+                hint="Where nobody did that, memory ran out. The same command goes on from the last state.",
+            ) from None
+        return first.exitcode
     except SignalException as stopped:
         return 128 + stopped.sigval
     return 0

@@ -27,7 +27,7 @@ from underdog.train.resume import Resumable
 from underdog.train.strategy import Local
 from underdog.train.trainer import Trainer
 
-SHAPE = Model(width=16, layers=2, heads=2, kv_heads=1, head_width=8, ffn=24, context=32)
+SHAPE = Model(width=16, layers=1, heads=2, kv_heads=1, head_width=8, ffn=24, context=32)
 VOCABULARY = 31  # odd: the slices of two processes differ in size
 PARTS = 3  # odd: one process computes an idle part
 
@@ -84,7 +84,7 @@ def together(folder: Path, steps: int, size: int = 2, after: float | None = None
     """Runs the stage in `size` processes; returns their exit codes. Where one dies the others are killed, as
     torchrun does; `after` seconds all of them are."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["underdog.train.sharded", "underdog.train.resume"])
     port = free_port()
     members = [context.Process(target=_member, args=(rank, size, port, folder, steps, options)) for rank in range(size)]
     for member in members:

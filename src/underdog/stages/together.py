@@ -18,25 +18,35 @@ if TYPE_CHECKING:  # what only looks at runs needs no torch
 
 
 def strategy_for(compute: Compute) -> "Strategy":
-    """What suits the processes that there are."""
+    """What suits the processes and devices that there are."""
+    device = "cuda" if _gpus() else "cpu"
     if world.size() == 1:
         from underdog.train.strategy import Local
 
-        return Local(compute)
+        return Local(compute, device)
     from underdog.train.sharded import Sharded
 
-    return Sharded(compute)
+    return Sharded(compute, device)
 
 
 def use_cores(cores: int, distributed: bool) -> None:
-    """Shares this machine's cores out: a lane for each; in a distributed stage, threads for each process."""
-    if world.size() == 1 or not distributed:
+    """Shares this machine's cores out: a lane for each; in a distributed stage, threads for each process.
+
+    One lane where a GPU computes or where processes gather weights, which they must all do in one order.
+    """
+    if not distributed or (world.size() == 1 and not _gpus()):
         open_lanes(cores)
     else:
         import torch
 
-        open_lanes(1)  # the processes gather weights in one order, which lanes would not keep
+        open_lanes(1)
         torch.set_num_threads(max(1, cores // world.local_size()))
+
+
+def _gpus() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def make(

@@ -26,6 +26,13 @@ class Batch:
     def tokens(self) -> int:
         return len(self.ids_N)
 
+    def to(self, device: torch.device) -> "Batch":
+        """The batch where the model is."""
+        if self.ids_N.device == device:
+            return self
+        tensors = (tensor.to(device) for tensor in (self.ids_N, self.targets_N, self.weights_N))
+        return Batch(*tensors, self.spans, {name: value.to(device) for name, value in self.extra.items()})
+
 
 @dataclass(frozen=True)
 class Example:

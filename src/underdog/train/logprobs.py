@@ -1,50 +1,60 @@
 """Losses over the vocabulary without ever holding the scores of a whole batch.
 
+Scores are products of bfloat16 where the hidden states are, float32 sums of them everywhere.
+
 Shapes: N tokens, D width, V vocabulary.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-CHUNK = 1024  # tokens whose [CHUNK, V] scores exist at once; small enough to stay in the CPU's cache
+MOST_SCORES = 2**24  # that exist at once: 64 MiB, a fraction of what a vocabulary of 166k tokens would need
+MOST_TOKENS = 1024  # whose scores exist at once; with small vocabularies few enough to stay in the CPU's cache
+
+
+def chunks(tokens: int, vocabulary: int) -> Iterator[slice]:
+    """Runs of tokens whose scores are computed together."""
+    size = max(1, min(MOST_TOKENS, MOST_SCORES // vocabulary))
+    return (slice(begin, begin + size) for begin in range(0, tokens, size))
 
 
 class _TargetLogprobs(torch.autograd.Function):
     """log softmax(hidden @ weight.T / temperature)[target], and the entropy of each distribution.
 
-    The backward pass computes the scores of a chunk again instead of keeping them: memory is CHUNK * V, not
-    N * V. The entropy is for watching and carries no gradient.
+    The backward pass computes the scores again, chunk by chunk, instead of keeping them: memory never holds N * V.
+    The entropy is for watching and carries no gradient.
     """
 
     @staticmethod
     def forward(ctx, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, temperature: float):
-        logprobs, entropies, normalisers = [], [], []
-        for hidden, targets in zip(hidden_ND.split(CHUNK), targets_N.split(CHUNK), strict=True):
-            scores = hidden @ weight_VD.T / temperature
+        weight, exact = weight_VD.to(hidden_ND.dtype), _exact(hidden_ND)
+        logprob_N, entropy_N, normaliser_N = hidden_ND.new_empty(3, len(targets_N), dtype=exact)
+        for part in chunks(len(targets_N), len(weight)):
+            scores = (hidden_ND[part] @ weight.T).to(exact) / temperature
             normaliser = scores.logsumexp(-1)
-            logprobs.append(scores.gather(-1, targets[:, None]).squeeze(-1) - normaliser)
+            logprob_N[part] = scores.gather(-1, targets_N[part, None]).squeeze(-1) - normaliser
             probabilities = (scores - normaliser[:, None]).exp_()
-            entropies.append(normaliser - (probabilities * scores).sum(-1))
-            normalisers.append(normaliser)
-        ctx.save_for_backward(hidden_ND, weight_VD, targets_N, torch.cat(normalisers))
+            entropy_N[part] = normaliser - (probabilities * scores).sum(-1)
+            normaliser_N[part] = normaliser
+        ctx.save_for_backward(hidden_ND, weight_VD, targets_N, normaliser_N)
         ctx.temperature = temperature
-        entropy_N = torch.cat(entropies)
         ctx.mark_non_differentiable(entropy_N)
-        return torch.cat(logprobs), entropy_N
+        return logprob_N, entropy_N
 
     @staticmethod
     def backward(ctx, grad_N: Tensor, _):
         hidden_ND, weight_VD, targets_N, normaliser_N = ctx.saved_tensors
-        grad_hidden = torch.empty_like(hidden_ND)
-        grad_weight = torch.zeros_like(weight_VD)
-        for begin in range(0, len(targets_N), CHUNK):
-            part = slice(begin, begin + CHUNK)
+        weight, exact = weight_VD.to(hidden_ND.dtype), normaliser_N.dtype
+        grad_hidden, grad_weight = torch.empty_like(hidden_ND), torch.zeros_like(weight_VD, dtype=exact)
+        for part in chunks(len(targets_N), len(weight)):
             hidden, targets, grad = hidden_ND[part], targets_N[part], grad_N[part, None]
-            slope = (hidden @ weight_VD.T / ctx.temperature).sub_(normaliser_N[part, None]).exp_().mul_(-grad)
+            scores = (hidden @ weight.T).to(exact) / ctx.temperature
+            slope = scores.sub_(normaliser_N[part, None]).exp_().mul_(-grad)
             slope.scatter_add_(-1, targets[:, None], grad)
             slope /= ctx.temperature
-            grad_hidden[part] = slope @ weight_VD
-            grad_weight.addmm_(slope.T, hidden)
+            _spread(slope, hidden, weight, grad_hidden[part], grad_weight)
         return grad_hidden, grad_weight, None, None
 
 
@@ -57,12 +67,12 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, weights_N: Tensor, z: float):
-        grad_hidden, grad_weight = torch.empty_like(hidden_ND), torch.zeros_like(weight_VD)
-        total, squares = hidden_ND.new_zeros(()), hidden_ND.new_zeros(())
-        for begin in range(0, len(targets_N), CHUNK):
-            part = slice(begin, begin + CHUNK)
+        weight, exact = weight_VD.to(hidden_ND.dtype), _exact(hidden_ND)
+        grad_hidden, grad_weight = torch.empty_like(hidden_ND), torch.zeros_like(weight_VD, dtype=exact)
+        total, squares = hidden_ND.new_zeros((), dtype=exact), hidden_ND.new_zeros((), dtype=exact)
+        for part in chunks(len(targets_N), len(weight)):
             hidden, targets, weights = hidden_ND[part], targets_N[part, None], weights_N[part, None]
-            scores = hidden @ weight_VD.T
+            scores = (hidden @ weight.T).to(exact)
             normaliser = scores.logsumexp(-1, keepdim=True)
             total += (weights * (normaliser - scores.gather(-1, targets))).sum()
             slopes = weights
@@ -70,8 +80,7 @@ class _CrossEntropy(torch.autograd.Function):
                 squares += z * (weights * normaliser.square()).sum()
                 slopes = weights * (1 + 2 * z * normaliser)
             slope = scores.sub_(normaliser).exp_().mul_(slopes).scatter_add_(-1, targets, -weights)
-            torch.mm(slope, weight_VD, out=grad_hidden[part])
-            grad_weight.addmm_(slope.T, hidden)
+            _spread(slope, hidden, weight, grad_hidden[part], grad_weight)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.mark_non_differentiable(squares)
         return total, squares
@@ -80,6 +89,21 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx, grad: Tensor, _):
         grad_hidden, grad_weight = ctx.saved_tensors
         return grad_hidden * grad, grad_weight * grad, None, None, None
+
+
+def _exact(hidden: Tensor) -> torch.dtype:
+    """What sums over tokens and over the vocabulary are kept in."""
+    return torch.promote_types(hidden.dtype, torch.float32)
+
+
+def _spread(slope: Tensor, hidden: Tensor, weight: Tensor, grad_hidden: Tensor, grad_weight: Tensor) -> None:
+    """The gradient of a chunk's scores [n, V] on to its hidden states, and added to the weights'."""
+    slope = slope.to(hidden.dtype)
+    torch.mm(slope, weight, out=grad_hidden)
+    if hidden.dtype == grad_weight.dtype:
+        grad_weight.addmm_(slope.T, hidden)
+    else:
+        grad_weight += slope.T @ hidden
 
 
 def cross_entropy(

@@ -50,6 +50,7 @@ class NextToken:
     z_loss: float = 0.0
 
     def __call__(self, model: Decoder, batch: Batch) -> Sums:
+        batch = batch.to(model.lm_head.weight.device)
         hidden_MD, taught_M = taught_hidden(model, batch)
         targets_M, weights_M = batch.targets_N[taught_M], batch.weights_N[taught_M]
         loss, z_loss = cross_entropy(hidden_MD, model.lm_head.weight, targets_M, weights_M, self.z_loss)
@@ -77,6 +78,7 @@ class Grpo:
     temperature: float = 1.0
 
     def __call__(self, model: Decoder, batch: Batch) -> Sums:
+        batch = batch.to(model.lm_head.weight.device)
         logprobs_M, entropy_M, taught_M = policy_logprobs(model, batch, self.temperature)
         advantage_M = batch.extra["advantage"][taught_M]
         ratio_M = (logprobs_M - batch.extra["sampled"][taught_M]).exp()

@@ -86,7 +86,7 @@ class Resumable:
         return {
             key: weight
             for name, model in self._models.items()
-            for key, weight in _named(name, dict(model.named_parameters())).items()
+            for key, weight in _named(name, self._strategy.weights(model)).items()
         }
 
     def _saved(self) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as distributed
 import torch.distributed.checkpoint as dcp
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.checkpoint import CheckpointException, HuggingFaceStorageWriter
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
@@ -32,13 +32,13 @@ T = TypeVar("T")
 class Sharded(Strategy):
     """Weights, gradients and moments in slices, one a process; the parts of a batch dealt out among them."""
 
-    def __init__(self, compute: Compute | None = None):
-        super().__init__(compute)
+    def __init__(self, compute: Compute | None = None, device: str = "cpu"):
+        super().__init__(compute, device)
         self.leads = world.rank() == 0
 
     def place(self, model: Decoder) -> None:
         super().place(model)
-        mesh = init_device_mesh("cpu", (world.size(),))
+        mesh = init_device_mesh(self.device, (world.size(),))
         policy = MixedPrecisionPolicy(cast_forward_inputs=False)  # rotary angles keep their precision
         if self.compute.precision == "bf16":
             policy = replace(policy, param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
@@ -62,13 +62,18 @@ class Sharded(Strategy):
         """Gathers weight by weight, so that no process but the first ever holds more than one of them whole."""
         with torch.device("meta"):
             gathered = Decoder(model.config)
-        for name, weight in model.named_parameters():
+        for name, weight in self.weights(model).items():
             full = weight.full_tensor().detach()
             if self.leads:
                 gathered.load_state_dict({name: full}, strict=False, assign=True)
         if model.config.tied:
             gathered.lm_head.weight = gathered.model.embed_tokens.weight
         return gathered
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        if isinstance(model, FSDPModule):
+            model.reshard()  # a look at held-out text leaves the outermost weights gathered
+        return super().weights(model)
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
         """Every process writes its slices, as safetensors."""
@@ -111,6 +116,6 @@ def _sync(model: Decoder, last: bool) -> None:
 
 def _summed(values: list[float]) -> list[float]:
     """Sums over the processes."""
-    sums = torch.tensor(values, dtype=torch.float64)
+    sums = torch.tensor(values, dtype=torch.float64)  # on the CPU, by gloo
     distributed.all_reduce(sums)
     return sums.tolist()

@@ -4,17 +4,16 @@ The loop, the objectives and the stages know `Strategy` only. `Local` is here; `
 weights, gradients and moments among the processes that torchrun started.
 """
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from underdog.lanes import side_by_side
@@ -33,11 +32,15 @@ class Strategy(ABC):
     leads = True
     """Whether this process writes what the processes have in common: logs, checkpoints, manifests."""
 
-    def __init__(self, compute: Compute | None = None):
+    def __init__(self, compute: Compute | None = None, device: str = "cpu"):
         self.compute = compute or Compute()
+        self.device = device
 
     def place(self, model: Decoder) -> None:
         """Readies a model for training, in place. Optimizers are built after it."""
+        model.to(self.device)
+        if self.compute.precision == "bf16":
+            model.forward = in_bfloat16(model.forward)
         for block in model.model.layers:
             if self.compute.activation_checkpointing:
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
@@ -53,6 +56,10 @@ class Strategy(ABC):
     def whole(self, model: Decoder) -> Decoder:
         """The model with all of its weights here, where this process leads."""
 
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """The weights by name, tied ones once, as this process holds them between steps."""
+        return dict(model.named_parameters())
+
     @abstractmethod
     def save(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
         """Writes tensors into a folder that rank 0 has made; back when those of every process are on the disk."""
@@ -62,9 +69,8 @@ class Strategy(ABC):
         return value
 
     def _loss(self, model: Decoder, objective: Objective, part: Batch, count: float) -> tuple[Tensor, Figures]:
-        """The part's share of the loss, with its figures, computed in the recipe's precision."""
-        with precision(self.compute, model):
-            sums: Sums = objective(model, part)
+        """The part's share of the loss, with its figures."""
+        sums: Sums = objective(model, part)
         loss = sum(sums.loss.values()) / count
         figures = {name: float(value.detach()) / count for name, value in (*sums.loss.items(), *sums.watch.items())}
         return loss, {**figures, "loss": float(loss.detach())}
@@ -98,14 +104,14 @@ class Local(Strategy):
         save_file({name: value.detach().contiguous() for name, value in tensors.items()}, folder / "whole.safetensors")
 
 
-@contextlib.contextmanager
-def precision(compute: Compute, model: Decoder) -> Iterator[None]:
-    """Multiplies in the recipe's precision; weights, sums and losses stay float32."""
-    if compute.precision == "float32":
-        yield
-        return
-    with torch.autocast(next(model.parameters()).device.type, torch.bfloat16):
-        yield
+def in_bfloat16(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Matrix products in bfloat16, and a result in it; norms, softmax and sums stay float32."""
+
+    def rounded(ids_N: Tensor, *rest: Any) -> Tensor:
+        with torch.autocast(ids_N.device.type, torch.bfloat16, cache_enabled=False):  # lanes would share the cache
+            return forward(ids_N, *rest).bfloat16()
+
+    return rounded
 
 
 def whole(tensor: Tensor) -> Tensor:
