@@ -186,3 +186,28 @@ def test_sizes_that_may_be_missing(tiny, tokenizer, tmp_path):
     edit_config(tmp_path, head_dim="absent", num_key_value_heads="absent", rope_theta=None)
     config = load_pretrained(tmp_path).config
     assert (config.head_width, config.kv_heads, config.rope_base) == (16, 4, 10_000.0)
+
+
+LONG = {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"rope_scaling": 4}, "the rope scaling is 4"),
+        ({"rope_scaling": {"type": "linear"}}, 'rope scaling "linear" needs "factor"'),
+        ({"rope_scaling": {"type": "linear", "factor": -1}}, '"factor" is -1'),
+        ({"rope_scaling": {**LONG, "short_factor": 1.0}}, '"short_factor" is 1.0'),
+        ({"rope_scaling": {**LONG, "long_factor": [2.0] * 7}}, '"long_factor" has 7 numbers; a head has 8 angles'),
+        ({"use_sliding_window": True, "sliding_window": 8, "layer_types": 2}, '"layer_types" does not say'),
+        (
+            {"use_sliding_window": True, "sliding_window": 8, "layer_types": ["full_attention"]},
+            '"layer_types" does not',
+        ),
+        ({"use_sliding_window": True, "sliding_window": -8, "max_window_layers": 0}, '"sliding_window" is -8'),
+        ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
+    ],
+)
+def test_settings_that_cannot_be(folder, changes, what):
+    edit_config(folder, **({"layer_types": None} | changes))
+    refused(folder, "config.json", what)

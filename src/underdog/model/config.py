@@ -134,7 +134,7 @@ class ModelConfig:
             for field in OPTIONAL_NUMBERS
             if field in keys and config.get(keys[field]) is not None
         }
-        return cls(
+        found = cls(
             family=name,
             norm_eps=number(config.get(keys["norm_eps"]) or 1e-6, keys["norm_eps"], where),
             activation=_activation(name, config.get(keys["activation"]) or "silu", keys["activation"], where),
@@ -143,6 +143,8 @@ class ModelConfig:
             **_read_windows(config, family, fields["layers"], where),
             **read_rope(config, where),
         )
+        _check_factors(found, where)
+        return found
 
 
 def _family(config: dict[str, Any], where: str) -> Family:
@@ -165,6 +167,14 @@ def _activation(family: str, name: Any, key: str, where: str) -> str:
     return "gelu_pytorch_tanh" if (family, name) == ("gemma", "gelu") else ACTIVATIONS[name]
 
 
+def _check_factors(config: ModelConfig, where: str) -> None:
+    angles = config.rope().width // 2
+    for key in ("short_factor", "long_factor"):
+        given = (config.rope_scaling or {}).get(key)
+        if given is not None and len(given) != angles:
+            raise UserError(f'{where}: "{key}" has {len(given)} numbers; a head has {angles} angles.', hint=AGAIN)
+
+
 def _read_windows(config: Mapping[str, Any], family: Family, layers: int, where: str) -> dict[str, Any]:
     """`window` and `windowed`."""
     window = config.get("sliding_window")
@@ -176,7 +186,11 @@ def _read_windows(config: Mapping[str, Any], family: Family, layers: int, where:
     if family.windows == "all":
         windowed = [True] * layers
     elif kinds is not None:
-        if len(kinds) != layers or not set(kinds) <= {"sliding_attention", "full_attention"}:
+        if (
+            not isinstance(kinds, list)
+            or len(kinds) != layers
+            or not set(kinds) <= {"sliding_attention", "full_attention"}
+        ):
             raise UserError(
                 f'{where}: "layer_types" does not say sliding or full for each of {layers} layers.', hint=AGAIN
             )
@@ -184,7 +198,7 @@ def _read_windows(config: Mapping[str, Any], family: Family, layers: int, where:
     elif family.windows == "late":
         windowed = [layer >= config["max_window_layers"] for layer in range(layers)]
     else:
-        windowed = [(layer + 1) % config["sliding_window_pattern"] != 0 for layer in range(layers)]
+        windowed = [(layer + 1) % _size(config, "sliding_window_pattern", where) != 0 for layer in range(layers)]
     if not any(windowed):
         return {}
     return {"window": _size(config, "sliding_window", where), "windowed": tuple(windowed)}

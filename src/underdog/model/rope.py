@@ -175,6 +175,8 @@ def _read_scaling(given: dict[str, Any], config: dict[str, Any], where: str) -> 
         scaling[_ORIGINAL] = number(original, _ORIGINAL, where)
     for key in dict.fromkeys([*_NEEDED[kind], *_OPTIONAL]):
         if (value := given.get(key)) is not None:
+            if key in _LISTS and not isinstance(value, list):
+                raise UserError(f'{where}: "{key}" is {value!r}.', hint="It should be a list of positive numbers.")
             scaling[key] = [number(one, key, where) for one in value] if key in _LISTS else number(value, key, where)
     if given.get("truncate") is not None:
         scaling["truncate"] = bool(given["truncate"])
