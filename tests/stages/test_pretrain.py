@@ -8,6 +8,8 @@ from underdog.errors import UserError
 from underdog.model.decoder import Decoder
 from underdog.model.weights import load_pretrained
 from underdog.recipe.schema import Phase, Spikes
+from underdog.report.show_plan import show_plan
+from underdog.stages.pipeline import already_made
 from underdog.stages.pretrain import pretrain
 from underdog.tokens.phases import Schedule
 from underdog.train.trainer import Trainer
@@ -71,7 +73,7 @@ def train(made, make):
     return build
 
 
-def test_mixture_length_and_batch_change_on_the_exact_token(train, monkeypatch):
+def test_mixture_length_and_batch_change_on_the_exact_token(train, made, monkeypatch):
     """Three phases of their own tokens, sequences and batches, in one process; sources of text as well as tiers."""
     seen = []
 
@@ -81,11 +83,12 @@ def test_mixture_length_and_batch_change_on_the_exact_token(train, monkeypatch):
 
     update = Trainer.update
     monkeypatch.setattr(Trainer, "update", look)
+    (texts,) = made.recipe.curate.sources
     common = {"lr": 1e-3, "mix": {"top": 0.5, "arithmetic": 0.5}}
     phases = [
         Phase(name="short", tokens=700, context=32, batch_tokens=64, **common),
         Phase(name="long", tokens=1024, context=128, batch_tokens=512, rope_base=5e5, **common),
-        Phase(name="last", tokens=640, context=64, batch_tokens=128, **common),
+        Phase(name="last", tokens=640, context=64, batch_tokens=128, lr=1e-3, mix={texts: 0.5, f"top/{texts}": 0.5}),
     ]
     artifact = train(preset="own", phase=phases)
     assert seen == [(64, 1e4)] * 11 + [(512, 5e5)] * 2 + [(128, 5e5)] * 5
@@ -93,7 +96,10 @@ def test_mixture_length_and_batch_change_on_the_exact_token(train, monkeypatch):
     ends = {record["phase"]: record["tokens"] for record in log}
     assert ends == {"short": 704, "long": 704 + 1024, "last": 704 + 1024 + 640}
     assert load_pretrained(artifact.path).config.rope_base == 5e5
-    assert artifact.metrics["tokens_by_source"] == {"arithmetic": 352 + 512 + 320, "top": 352 + 512 + 320}
+    assert artifact.metrics["tokens_by_source"] == {
+        **{"arithmetic": 352 + 512, "top": 352 + 512},
+        **{texts: 320, f"top/{texts}": 320},
+    }
 
 
 def test_a_step_that_spikes_is_left_out_and_logged(train):
@@ -142,3 +148,15 @@ def test_a_damaged_shard_is_named_before_it_is_trained_on(made, tmp_path):
             "pretrain",
             lambda out: pretrain(made.recipe.pretrain, made.recipe.model, 1, Artifact(copy, data.manifest), out),
         )
+
+
+def test_a_plan_knows_the_tokens_that_are_there(made, root, tmp_path, capsys):
+    """And refuses what pretraining would refuse, after showing it."""
+    assert list(already_made(made.recipe, root, "tokenize")) == ["problems", "curate", "tokenize"]
+    assert already_made(made.recipe, tmp_path, "tokenize") == {}
+    show_plan(made.recipe, root)
+    assert "?" not in capsys.readouterr().out
+    greedy = made.recipe.pretrain.model_copy(update={"epochs": 0.1})
+    with pytest.raises(UserError, match=r"pretrain\.epochs allows 0\.1"):
+        show_plan(made.recipe.model_copy(update={"pretrain": greedy}), root)
+    assert "epochs" in capsys.readouterr().out

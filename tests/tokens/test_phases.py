@@ -85,7 +85,7 @@ MIXES = st.lists(st.integers(1, 20), min_size=2, max_size=4).map(
 def deviations(mix):
     """[sources, rows + 1]: by how many rows each source is ahead of its share after so many rows."""
     plan = schedule(Phase(name="a", share=1.0, lr=1.0, mix=mix))
-    drawn = np.array([plan.sources.index(source) for index in range(plan.steps) for source, _ in plan.rows(index)])
+    drawn, _ = take_turns(plan.spans[0].counts, 0, plan.spans[0].rows)
     places = np.arange(len(drawn) + 1)
     counts = [np.concatenate([[0], np.cumsum(drawn == index)]) for index in range(len(plan.sources))]
     return np.array([count - mix[source] * places for source, count in zip(plan.sources, counts, strict=True)])

@@ -31,11 +31,7 @@ def open_model(path: Path | str) -> Served:
     except UserError as problem:
         raise UserError(f"{folder}: {problem}", hint=problem.hint or _FOREIGN) from None
     model = load_pretrained(folder)
-    if tokenizer.vocabulary > model.config.vocabulary:
-        raise UserError(
-            f"{folder}: its tokenizer has {tokenizer.vocabulary} tokens, its model {model.config.vocabulary}.",
-            hint="tokenizer.json belongs to another model.",
-        )
+    tokenizer.check_fits(model.config.vocabulary, folder)
     return Served(_name(path), Engine(model, tokenizer.turn_end), tokenizer, _defaults(folder))
 
 

@@ -30,6 +30,7 @@ def sft(
     """Fine-tunes `base` on the demonstrations for `steps` steps; writes a checkpoint."""
     tokenizer = Tokenizer.load(base.path)
     model = load_pretrained(base.path)
+    tokenizer.check_fits(model.config.vocabulary, base.path)
     demonstrations = read_problems(problems.path / "demonstrations.jsonl")
     examples = Shuffled(
         [example(problem, tokenizer, model.config.context) for problem in demonstrations],

@@ -113,6 +113,14 @@ class Tokenizer:
     def vocabulary(self) -> int:
         return self.core.get_vocab_size()
 
+    def check_fits(self, vocabulary: int, folder: Path) -> None:
+        """Refuses a model in `folder` that lacks some of this tokenizer's tokens; it may have room for more."""
+        if self.vocabulary > vocabulary:
+            raise UserError(
+                f"{folder}: its tokenizer has {self.vocabulary} tokens, its model {vocabulary}.",
+                hint="tokenizer.json belongs to another model.",
+            )
+
     def encode(self, text: str) -> list[int]:
         return self.core.encode(text, add_special_tokens=False).ids
 
