@@ -1,0 +1,115 @@
+"""Peak memory of one training step with a vocabulary of 166k tokens: ours, and transformers' with its own loss.
+
+    python benchmarks/memory.py            # both, and their ratio
+    python benchmarks/memory.py ours       # one of them, in this process
+
+The same Llama shape, the same batch, float32, AdamW, one core; each in a process of its own, measured as the growth of
+its largest resident set (kernel: ru_maxrss) from before the model is built to after the second step, so that imports
+do not count.
+"""
+
+import resource
+import subprocess
+import sys
+
+VOCABULARY, WIDTH, LAYERS, HEADS, HEAD_WIDTH, FFN = 166_144, 64, 2, 2, 32, 128
+ROWS, CONTEXT = 4, 512
+BAR = 3.0  # times lower than transformers (issue 3)
+
+
+def peak() -> float:
+    """Largest resident set so far, in MiB (Linux counts KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def ours() -> tuple[float, float]:
+    """(MiB, loss after a step)"""
+    import torch
+
+    from underdog.model.attention import end_to_end
+    from underdog.model.config import ModelConfig
+    from underdog.model.decoder import Decoder
+    from underdog.recipe.schema import Model, Optimizer
+    from underdog.train.batch import Batch
+    from underdog.train.data import PART_TOKENS
+    from underdog.train.objectives import next_token
+    from underdog.train.trainer import Trainer
+
+    shape = Model(
+        family="llama",
+        width=WIDTH,
+        layers=LAYERS,
+        heads=HEADS,
+        kv_heads=HEADS,
+        head_width=HEAD_WIDTH,
+        ffn=FFN,
+        context=CONTEXT,
+    )
+    rows = tokens(torch)
+    each = PART_TOKENS // CONTEXT
+    parts = [
+        Batch(
+            rows[low : low + each, :-1].flatten(),
+            rows[low : low + each, 1:].flatten(),
+            torch.ones(each * CONTEXT),
+            end_to_end([CONTEXT] * each),
+        )
+        for low in range(0, ROWS, each)
+    ]
+    before = peak()
+    trainer = Trainer(Decoder(ModelConfig.from_recipe(shape, VOCABULARY)).initialise(1), Optimizer(), next_token)
+    losses = [trainer.update(parts, 1e-3)["loss"] for _ in range(2)]
+    return peak() - before, losses[-1]
+
+
+def transformers() -> tuple[float, float]:
+    """(MiB, loss after a step)"""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS,
+        head_dim=HEAD_WIDTH,
+        intermediate_size=FFN,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+    )
+    rows = tokens(torch)
+    before = peak()
+    model = LlamaForCausalLM(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    for _ in range(2):
+        optimizer.zero_grad(set_to_none=True)
+        loss = model(input_ids=rows[:, :-1], labels=rows[:, :-1]).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return peak() - before, float(loss)
+
+
+def tokens(torch):
+    """[ROWS, CONTEXT + 1] random ids."""
+    torch.set_num_threads(1)
+    return torch.randint(VOCABULARY, (ROWS, CONTEXT + 1), generator=torch.Generator().manual_seed(1))
+
+
+def main() -> None:
+    sides = {"ours": ours, "transformers": transformers}
+    if len(sys.argv) > 1:
+        print(*sides[sys.argv[1]]())
+        return
+    found = {}
+    for side in sides:
+        done = subprocess.run([sys.executable, __file__, side], capture_output=True, text=True, check=True)
+        found[side], loss = map(float, done.stdout.split()[-2:])
+        print(f"{side:<13} {found[side]:8,.0f} MiB   loss {loss:.3f}")
+    ratio = found["transformers"] / found["ours"]
+    print(f"ratio         {ratio:8.1f}      {'reached' if ratio >= BAR else 'MISSED'}: the bar is {BAR:g}")
+
+
+if __name__ == "__main__":
+    main()
