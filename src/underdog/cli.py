@@ -68,6 +68,10 @@ def run(
 
     check_stage(resolved.recipe, until)
     world.join()
+    if resolved.recipe.compute.precision == "bf16":
+        from underdog.train.hardware import bf16_warning
+
+        terminal.warn(bf16_warning(resolved.recipe.compute))
     with LiveReporter(resolved.recipe) as reporter:
         done = run_recipe(resolved.recipe, runs, reporter, until)
     if world.rank() == 0:
@@ -123,6 +127,14 @@ def ablate(
     with LiveReporter(resolved.recipe) as reporter:
         result = measure(resolved, chosen, seeds, runs, reporter, until)
     show_ablation(result)
+
+
+@app.command()
+def doctor(runs: Root = Path("runs")) -> None:
+    """Look at this machine: cores, memory, GPU, whether threads and bf16 pay, free disk; with advice."""
+    from underdog.report.doctor import doctor as look
+
+    look(runs)
 
 
 @app.command()
