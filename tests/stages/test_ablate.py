@@ -5,6 +5,7 @@ import pytest
 from underdog.errors import UserError
 from underdog.recipe.load import replaced
 from underdog.stages.ablate import HELD_OUT, STUDENT, SWITCHES, Difference, ablate, find_switch
+from underdog.stages.pipeline import open_run
 
 
 def difference(off, on):
@@ -42,7 +43,7 @@ def test_switches_by_name_and_made_on_the_spot():
 def test_every_switch_fits_a_recipe(name, small):
     switch = SWITCHES[name]
     on, off = (replaced(small(), changes).recipe for changes in (switch.on, switch.off))
-    assert name == "reinforce" or on != off  # that one compares two stages of one run
+    assert switch.off_stage or on != off
 
 
 def test_what_is_compared_differs_in_nothing_else(small):
@@ -75,12 +76,15 @@ def test_fg_wsd_needs_no_more_than_pretraining(small, root, made, watcher):
     assert watcher.stages[-1] == "pretrain"
 
 
-def test_reinforcement_is_compared_with_its_control(small, root, made, watcher):
+@pytest.mark.parametrize(("name", "stage"), [("reinforce", "control"), ("reinforce_over_sft", "sft")])
+def test_two_stages_of_one_run_are_compared(name, stage, small, root, made, watcher):
     resolved = small("control.enabled=true", "reinforce.steps=1")
-    result = ablate(resolved, find_switch("reinforce"), seeds=1, root=root, reporter=watcher)
+    result = ablate(resolved, find_switch(name), seeds=1, root=root, reporter=watcher)
     assert [one.name for one in result.differences] == ["pass@1 sampled", "pass@1 greedy"]
     assert result.runs[0] == result.runs[1]
-    assert watcher.reused.count("control") == 1
+    sampled = open_run(result.runs[0]).artifacts[f"evaluate-{stage}"].metrics["sampled"]["mean"]
+    assert result.differences[0].off == [sampled]
+    assert watcher.reused.count(stage) == watcher.stages.count(stage) - (stage == "control")
 
 
 @pytest.mark.parametrize(

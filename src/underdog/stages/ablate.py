@@ -30,6 +30,8 @@ class Switch:
     on: Mapping[str, Any]
     off: Mapping[str, Any]
     until: str = "export"
+    off_stage: str = ""
+    """Where both arms are stages of one run: the one that the off arm is judged by."""
 
 
 SWITCHES = {
@@ -42,7 +44,15 @@ SWITCHES = {
             {"pretrain.preset": "wsd"},
             "pretrain",
         ),
-        Switch("reinforce", "reinforcement against the same time of more SFT", {}, {}, "evaluate-control"),
+        Switch("reinforce", "reinforcement against the same time of more SFT", {}, {}, "evaluate-control", "control"),
+        Switch(
+            "reinforce_over_sft",
+            "reinforcement against the SFT that it starts from",
+            {},
+            {},
+            "evaluate-reinforce",
+            "sft",
+        ),
         Switch(
             "dynamic_sampling",
             "dropping groups of equal reward",
@@ -130,7 +140,7 @@ def ablate(
         for arm, changes in arms.items():
             recipe = replaced(resolved, {**changes, "seed": seed}).recipe
             run = run_recipe(recipe, root, reporter, until)
-            figures[arm].append(_figures(run, control=switch.name == "reinforce" and arm == "off"))
+            figures[arm].append(_figures(run, switch.off_stage if arm == "off" else ""))
             folders.append(run.folder)
     names = [name for name in figures["on"][0] if name in figures["off"][0]]
     differences = [
@@ -143,12 +153,13 @@ def ablate(
 HELD_OUT = "held-out loss"
 
 
-def _figures(run: Run, control: bool) -> dict[str, float]:
-    """What a finished run is judged by: the last model's accuracy, and the pretrained one's figures where that is what
-    the run is about. The control of reinforcement is its off arm."""
-    last = next((stage for stage in ("reinforce", "sft") if f"evaluate-{stage}" in run.artifacts), "")
-    stage = "control" if control else last
-    found = {} if stage in ("control", "reinforce") else _of_pretraining(run.artifacts["pretrain"].metrics)
+def _figures(run: Run, stage: str) -> dict[str, float]:
+    """What a finished run is judged by: the accuracy after `stage` or else of its last model, and the pretrained one's
+    figures where that is what the run is about."""
+    reinforced = "evaluate-reinforce" in run.artifacts
+    if not stage and "evaluate-sft" in run.artifacts:
+        stage = "reinforce" if reinforced else "sft"
+    found = {} if reinforced else _of_pretraining(run.artifacts["pretrain"].metrics)
     if stage:
         result = run.artifacts[f"evaluate-{stage}"].metrics
         found |= {f"pass@1 {how}": result[how]["mean"] for how in ("sampled", "greedy")}
