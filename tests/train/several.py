@@ -3,11 +3,13 @@
 The processes are forked from a server that has imported everything once, so that one more start costs little.
 """
 
+import errno
 import multiprocessing
 import os
 import random
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from safetensors.torch import save_file
 import underdog.train.resume as resume
 import underdog.train.sharded
 from underdog import world
+from underdog.artifacts.files import disk_errors
 from underdog.artifacts.store import Draft, JoinedDraft
+from underdog.errors import UserError
 from underdog.model.config import ModelConfig
 from underdog.model.decoder import Decoder
 from underdog.recipe.schema import Compute, Model, Optimizer
@@ -38,14 +42,16 @@ def examples(step):
     return [Example(source.choices(range(VOCABULARY), k=length), [True] * length) for length in lengths]
 
 
-def stage(folder, steps, strategy, kind="muon", fatal=None):
+def stage(folder, steps, strategy, kind="muon", fatal=None, full=None):
     """Trains, with the state saved before every step; the last weights are in last.safetensors.
 
-    `fatal` says (rank, n): that process kills itself at its n-th wait for the disk.
+    `fatal` says (rank, n): that process kills itself at its n-th wait for the disk. `full` says the same of a disk
+    that is full from then on.
     """
     os.environ[resume.SAVE_EVERY] = "0"
-    if fatal and fatal[0] == world.rank():
-        _kill_at_sync(fatal[1])
+    for moment, deed in ((fatal, _die), (full, _find_no_space)):
+        if moment and moment[0] == world.rank():
+            _at_sync(moment[1], deed)
     out = Draft(folder) if strategy.leads else JoinedDraft(folder)
     model = Decoder(ModelConfig.from_recipe(SHAPE, VOCABULARY)).initialise(1)
     trainer = Trainer(model, Optimizer(kind=kind), next_token, strategy)
@@ -76,7 +82,12 @@ def _member(rank, size, port, folder, steps, options):
     torch.set_num_threads(1)
     world.join()
     compute = options.pop("compute", Compute())
-    stage(folder, steps, underdog.train.sharded.Sharded(compute), **options)
+    try:
+        with disk_errors(folder):
+            stage(folder, steps, underdog.train.sharded.Sharded(compute), **options)
+    except UserError as problem:
+        (folder / f"error-{rank}").write_text(str(problem))
+        sys.exit(2)
     world.leave()
 
 
@@ -105,12 +116,21 @@ def free_port() -> int:
         return any_free.getsockname()[1]
 
 
-def _kill_at_sync(call):
+def _at_sync(call, deed):
+    """Does the deed at that wait for the disk, and at every later one."""
     real, calls = os.fsync, iter(range(100_000))
 
     def fsync(handle):
-        if next(calls) == call:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if next(calls) >= call:
+            deed()
         real(handle)
 
     os.fsync = fsync
+
+
+def _die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _find_no_space():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

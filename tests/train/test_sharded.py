@@ -119,6 +119,16 @@ def test_killed_by_the_clock(several, calm, tmp_path):
     assert_same_bits(calm("muon"), tmp_path)
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_full_disk_is_told_and_the_state_before_stays(several, calm, tmp_path, rank):
+    exits = several.together(tmp_path, STEPS, full=(rank, (8, 2)[rank]))
+    assert exits[rank] == 2
+    assert (tmp_path / f"error-{rank}").read_text() == f"The disk that holds {tmp_path} is full."
+    assert len([path for path in (tmp_path / "state").glob("step-*") if (path / "state.json").exists()]) == 1
+    assert several.together(tmp_path, STEPS) == [0, 0]
+    assert_same_bits(calm("muon"), tmp_path)
+
+
 def test_a_state_without_its_name_is_not_read(several, calm, tmp_path):
     several.together(tmp_path, STEPS // 2)
     (state,) = (tmp_path / "state").iterdir()

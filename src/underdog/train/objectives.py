@@ -38,6 +38,7 @@ def taught_hidden(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def policy_logprobs(model: Decoder, batch: Batch, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
     """Log-probabilities [M] and entropies [M] of the tokens that carry weight, and their places [M] in the batch."""
+    batch = batch.to(model.lm_head.weight.device)
     hidden_MD, taught_M = taught_hidden(model, batch)
     logprobs_M, entropy_M = target_logprobs(hidden_MD, model.lm_head.weight, batch.targets_N[taught_M], temperature)
     return logprobs_M, entropy_M, taught_M
@@ -78,6 +79,7 @@ class Grpo:
     temperature: float = 1.0
 
     def __call__(self, model: Decoder, batch: Batch) -> Sums:
+        batch = batch.to(model.lm_head.weight.device)
         batch = batch.to(model.lm_head.weight.device)
         logprobs_M, entropy_M, taught_M = policy_logprobs(model, batch, self.temperature)
         advantage_M = batch.extra["advantage"][taught_M]

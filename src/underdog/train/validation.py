@@ -92,4 +92,4 @@ def _likelihoods(model: Decoder, begins: np.ndarray, ends: np.ndarray) -> np.nda
     for low in range(0, len(texts), together):
         batch = collate([Example(ids, mask) for ids in texts[low : low + together]])
         found.append(policy_logprobs(model, batch, 1.0)[0].reshape(-1, PIECE).sum(-1))
-    return torch.cat(found).numpy()
+    return torch.cat(found).cpu().numpy()
