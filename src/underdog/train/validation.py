@@ -15,7 +15,8 @@ from underdog.train.data import PART_TOKENS, packed_rows
 from underdog.train.objectives import next_token, policy_logprobs
 
 GOOD = "held-out"  # the good tiers together
-MOST = 65_536  # tokens of a shard that a loss is taken over
+MOST = 65_536  # tokens that the loss on the good text is taken over
+MOST_OF_TIER = 16_384  # and that on a single tier
 PIECE = 32  # tokens of a beginning, and of what may follow it
 
 
@@ -31,7 +32,7 @@ class HeldOut:
 
     def losses(self, model: Decoder, context: int) -> tuple[float, dict[str, float]]:
         """The loss on the good text, and that on each tier's."""
-        by_tier = {tier: held_out_loss(model, shard, context) for tier, shard in self.tiers.items()}
+        by_tier = {tier: held_out_loss(model, shard, context, MOST_OF_TIER) for tier, shard in self.tiers.items()}
         return held_out_loss(model, self.good, context), by_tier
 
 
