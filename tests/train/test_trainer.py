@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -118,3 +119,9 @@ def test_the_rate_reaches_every_weight(model, examples):
     assert all(torch.equal(one, other) for one, other in zip(model.parameters(), before, strict=True))
     trainer.update([collate(examples)], 1e-3)
     assert not any(torch.equal(one, other) for one, other in zip(model.parameters(), before, strict=True))
+
+
+def test_a_model_with_capped_scores_is_refused(model):
+    model.config = replace(model.config, logit_cap=30.0)
+    with pytest.raises(UserError, match="final_logit_softcapping"):
+        Trainer(model, Optimizer(), next_token)

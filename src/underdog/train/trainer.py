@@ -24,6 +24,12 @@ class Trainer:
     """A model, its optimizers and what it is trained for; `strategy` says where the model is and who computes what."""
 
     def __init__(self, model: Decoder, settings: Optimizer, objective: Objective, strategy: Strategy | None = None):
+        if model.config.logit_cap:
+            raise UserError(
+                "This model caps its scores (final_logit_softcapping), and the losses here do not: "
+                "it would be trained to something else than it computes.",
+                hint="Use it as it is, or start from a model without a cap (Gemma 2 is the family that has one).",
+            )
         self.model = model
         self.objective = objective
         self.strategy = strategy or Local()
