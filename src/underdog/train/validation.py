@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from underdog.lanes import side_by_side
 from underdog.model.decoder import Decoder
 from underdog.recipe.schema import TIERS
 from underdog.tokens.shards import Shard
 from underdog.tokens.streams import Stream
-from underdog.train.batch import Example, collate
+from underdog.train.batch import Batch, Example, collate
 from underdog.train.data import PART_TOKENS, packed_rows
 from underdog.train.objectives import next_token, policy_logprobs
 
@@ -36,18 +37,18 @@ class HeldOut:
         return held_out_loss(model, self.good, context), by_tier
 
 
-@torch.no_grad()
 def held_out_loss(model: Decoder, shard: Shard, context: int, most: int = MOST) -> float:
     """Mean cross-entropy (nats a token) over the first `most` tokens of a shard."""
     rows = [(shard.name, i * context) for i in range(max(1, min(most, len(shard) - 1) // context))]
-    total = count = 0.0
-    for part in packed_rows(rows, {shard.name: Stream(shard, seed=0)}, context):
-        total += float(next_token(model, part).loss["cross_entropy"])
-        count += float(part.weights_N.sum())
-    return total / count
+    parts = packed_rows(rows, {shard.name: Stream(shard, seed=0)}, context)
+
+    @torch.no_grad()
+    def loss(part: Batch) -> float:
+        return float(next_token(model, part).loss["cross_entropy"])
+
+    return sum(side_by_side(loss, parts)) / sum(float(part.weights_N.sum()) for part in parts)
 
 
-@torch.no_grad()
 def continuations(model: Decoder, shard: Shard, choices: int = 4, most: int = 512) -> tuple[float, int]:
     """How often the true continuation of a held-out text is likelier than those of others, and over how many texts.
 
@@ -89,8 +90,10 @@ def _likelihoods(model: Decoder, begins: np.ndarray, ends: np.ndarray) -> np.nda
     together = PART_TOKENS // (2 * PIECE)
     mask = [False] * PIECE + [True] * PIECE
     texts = np.concatenate([begins, ends], axis=1).tolist()
-    found = []
-    for low in range(0, len(texts), together):
+
+    @torch.no_grad()
+    def likelihoods(low: int) -> torch.Tensor:
         batch = collate([Example(ids, mask) for ids in texts[low : low + together]])
-        found.append(policy_logprobs(model, batch, 1.0)[0].reshape(-1, PIECE).sum(-1))
-    return torch.cat(found).cpu().numpy()
+        return policy_logprobs(model, batch, 1.0)[0].reshape(-1, PIECE).sum(-1)
+
+    return torch.cat(list(side_by_side(likelihoods, range(0, len(texts), together)))).cpu().numpy()
