@@ -72,8 +72,8 @@ class Engine:
         """`n` completions for each prompt; each prompt is read once."""
         completions: list[list[Completion]] = [[] for _ in prompts]
         requests = [_Request(index, ids, self._limit(ids, sampling)) for index, ids in enumerate(prompts)]
-        shares = [(lane, requests[lane :: lanes()]) for lane in range(min(lanes(), len(requests)))]
-        for finished in side_by_side(lambda share: self._answer(share[1], sampling, n, lane=share[0]), shares):
+        busy = range(min(lanes(), len(requests)))
+        for finished in side_by_side(lambda lane: self._answer(requests[lane :: lanes()], sampling, n, lane), busy):
             for row in finished:
                 ending = Ending.STOPPED if row.ids[-1] == self._stop else Ending.TRUNCATED
                 completions[row.index].append(Completion(row.ids, row.logprobs, ending))

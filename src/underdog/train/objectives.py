@@ -80,7 +80,6 @@ class Grpo:
 
     def __call__(self, model: Decoder, batch: Batch) -> Sums:
         batch = batch.to(model.lm_head.weight.device)
-        batch = batch.to(model.lm_head.weight.device)
         logprobs_M, entropy_M, taught_M = policy_logprobs(model, batch, self.temperature)
         advantage_M = batch.extra["advantage"][taught_M]
         ratio_M = (logprobs_M - batch.extra["sampled"][taught_M]).exp()

@@ -1,6 +1,6 @@
 """How good a pretrained model is on text that no phase read: its loss, and how often it knows what comes next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from underdog.model.decoder import Decoder
 from underdog.recipe.schema import TIERS
 from underdog.tokens.shards import Shard
 from underdog.tokens.streams import Stream
-from underdog.train.batch import Batch, Example, collate
+from underdog.train.batch import Answer, Batch, Group, collate_groups, cut
 from underdog.train.data import PART_TOKENS, packed_rows
 from underdog.train.objectives import next_token, policy_logprobs
 
@@ -58,8 +58,19 @@ def continuations(model: Decoder, shard: Shard, choices: int = 4, most: int = 51
     pieces, others = _pieces(shard, choices, most)
     if not len(pieces):
         return 0.0, 0
-    scores = [_likelihoods(model, pieces[:, :PIECE], pieces[other, PIECE:]) for other in others]
-    return float((np.argmax(scores, axis=0) == 0).mean()), len(pieces)
+    groups = [
+        Group(begin, [Answer(end, {}) for end in ends])
+        for begin, ends in zip(pieces[:, :PIECE].tolist(), pieces[others.T, PIECE:].tolist(), strict=True)
+    ]
+
+    @torch.no_grad()
+    def likelihoods(part: Sequence[Group]) -> torch.Tensor:
+        """The log-probability of each end after its beginning [texts, choices]."""
+        logprobs_M, _, _ = policy_logprobs(model, collate_groups(part), 1.0)
+        return logprobs_M.reshape(-1, choices, PIECE).sum(-1)
+
+    scores = torch.cat(list(side_by_side(likelihoods, cut(groups, lambda group: group.tokens, PART_TOKENS))))
+    return float((scores.argmax(dim=1) == 0).float().mean()), len(pieces)
 
 
 def _pieces(shard: Shard, choices: int, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -83,17 +94,3 @@ def _pieces(shard: Shard, choices: int, most: int) -> tuple[np.ndarray, np.ndarr
     if not pieces:
         return np.empty((0, 2 * PIECE), np.int64), np.empty((choices, 0), np.int64)
     return np.array(pieces, np.int64), np.concatenate(others, axis=1)
-
-
-def _likelihoods(model: Decoder, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The log-probability of each end after its beginning [texts]."""
-    together = PART_TOKENS // (2 * PIECE)
-    mask = [False] * PIECE + [True] * PIECE
-    texts = np.concatenate([begins, ends], axis=1).tolist()
-
-    @torch.no_grad()
-    def likelihoods(low: int) -> torch.Tensor:
-        batch = collate([Example(ids, mask) for ids in texts[low : low + together]])
-        return policy_logprobs(model, batch, 1.0)[0].reshape(-1, PIECE).sum(-1)
-
-    return torch.cat(list(side_by_side(likelihoods, range(0, len(texts), together)))).cpu().numpy()
