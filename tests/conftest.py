@@ -122,3 +122,21 @@ def small_disk(tmp_path):
         pytest.skip("this machine allows no mount namespaces")
     run.folder = folder
     return run
+
+
+WORDS = "the model reads long text because every step of it follows one before and explains what comes next"
+
+
+@pytest.fixture(scope="session")
+def plain_texts(tmp_path_factory):
+    """Makes a folder of plain text: so many files of so many sentences."""
+
+    def make(files, sentences):
+        folder = tmp_path_factory.mktemp("texts")
+        for number in range(files):
+            draw = random.Random(number)
+            lines = [" ".join(draw.choices(WORDS.split(), k=draw.randint(6, 14))) for _ in range(sentences)]
+            (folder / f"{number:03}.txt").write_text(" ".join(line.capitalize() + "." for line in lines))
+        return folder
+
+    return make

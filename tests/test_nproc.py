@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -15,19 +14,11 @@ import pytest
 UNDERDOG = str(Path(sys.executable).with_name("underdog"))
 MICRO = str(Path(__file__).parent / "recipes" / "micro.toml")
 SETTINGS = {"threads": 2, "curate.near_duplicates": 0.0, "pretrain.tokens": 20_000, "sft.steps": 6}
-SENTENCE = "the model reads a long text because every step of it follows the one before and explains the next"
 
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("texts")
-    for number in range(300):
-        draw = random.Random(number)
-        sentences = (
-            " ".join(draw.choices(SENTENCE.split(), k=draw.randint(6, 14))).capitalize() + "." for _ in range(12)
-        )
-        (folder / f"{number:03}.txt").write_text(" ".join(sentences))
-    return folder
+def texts(plain_texts):
+    return plain_texts(files=300, sentences=12)
 
 
 def start(texts: Path, root: Path, *more: str) -> subprocess.Popen:

@@ -1,7 +1,5 @@
 """A recipe so small that all of it takes seconds, and the artifacts of its first stages, made by the real ones."""
 
-import random
-
 import pytest
 
 from underdog.artifacts.store import Store
@@ -54,18 +52,12 @@ max_new_tokens = 12
 [export]
 formats = ["q8_0"]
 """
-WORDS = "the model reads long text because every step of it follows one before and explains what comes next"
 
 
 @pytest.fixture(scope="session")
-def texts(tmp_path_factory):
+def texts(plain_texts):
     """A folder of plain text."""
-    folder = tmp_path_factory.mktemp("texts")
-    for number in range(150):
-        draw = random.Random(number)
-        sentences = (" ".join(draw.choices(WORDS.split(), k=draw.randint(6, 14))).capitalize() + "." for _ in range(8))
-        (folder / f"{number:03}.txt").write_text(" ".join(sentences))
-    return folder
+    return plain_texts(files=150, sentences=8)
 
 
 @pytest.fixture(scope="session")
