@@ -68,6 +68,19 @@ def test_a_file_is_not_a_model(checkpoint):
         open_model(checkpoint / "model.safetensors")
 
 
+def _without_template(folder):
+    (folder / "chat_template.jinja").unlink()
+    _edit(folder / "tokenizer_config.json", chat_template=None)
+
+
+def test_a_checkpoint_with_a_template_of_its_own_is_talked_to_by_it(checkpoint, tokenizer):
+    form = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{{ '> ' if add_generation_prompt }}"
+    (checkpoint / "chat_template.jinja").write_text(form)
+    served = open_model(checkpoint)
+    answer = collect(served.reply([Message("user", "hi")], Options(max_new_tokens=2)))
+    assert answer.finish.prompt_tokens == len(tokenizer.encode("[user] hi\n> "))
+
+
 def _edit(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
@@ -78,18 +91,11 @@ def _edit(path, **changes):
         (lambda f: (f / "model.safetensors").unlink(), r"has no model\.safetensors"),
         (lambda f: (f / "model.safetensors").write_bytes(b"x"), "not a safetensors file"),
         (lambda f: (f / "tokenizer.json").write_text("{}"), "not a tokenizer"),
-        (lambda f: (f / "chat_template.jinja").unlink(), "not exported by Underdog"),
-        (lambda f: (f / "chat_template.jinja").write_text("{{ messages }}"), "not the chat template"),
+        (lambda f: _without_template(f), "tiny: This model has no chat template"),
         (lambda f: _edit(f / "config.json", model_type="mamba"), '"mamba" is not supported'),
-        (
-            lambda f: (f / "tokenizer.json").write_text(
-                (f / "tokenizer.json").read_text().replace("<think>", "<idea>")
-            ),
-            r'tiny: .*no token "<think>"',
-        ),
     ],
 )
-def test_a_foreign_or_damaged_checkpoint_is_named(checkpoint, damage, message):
+def test_a_damaged_checkpoint_is_named(checkpoint, damage, message):
     damage(checkpoint)
     with pytest.raises(UserError, match=message):
         open_model(checkpoint)

@@ -91,12 +91,45 @@ def test_a_file_that_is_no_tokenizer(tmp_path, content):
         Tokenizer.load(tmp_path)
 
 
-def test_a_tokenizer_of_another_kind(tokenizer, tmp_path):
-    path = tmp_path / "tokenizer.json"
-    for old, new, what in (
-        ("<|im_start|>", "<start>", r'no token "<\|im_start\|>"'),
-        (r"(?i:'s|'t", r"(?i:'t|'s", "splits text by a pattern that this project does not know"),
-    ):
-        path.write_text(tokenizer.core.to_str().replace(old, new))
-        with pytest.raises(UserError, match=what):
-            Tokenizer.load(tmp_path)
+def test_a_splitter_that_llama_cpp_would_not_know(tokenizer, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(tokenizer.core.to_str().replace(r"(?i:'s|'t", r"(?i:'t|'s"))
+    with pytest.raises(UserError, match="splits text by a pattern that this project does not know"):
+        Tokenizer.load(tmp_path).splitter  # noqa: B018
+
+
+def foreign(tokenizer, folder, **config):
+    (folder / "tokenizer.json").write_text(tokenizer.core.to_str())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return Tokenizer.load(folder)
+
+
+def test_what_a_family_brings_along_is_written_as_it_was(tokenizer, tmp_path):
+    template = "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
+    found = foreign(tokenizer, tmp_path, eos_token={"content": "<|endoftext|>"}, chat_template=template, own="x")
+    assert (found.turn_end, found.end_of_text) == (tokenizer.turn_end, tokenizer.end_of_text)
+    assert found.stops == {tokenizer.turn_end, tokenizer.end_of_text}
+    out = tmp_path / "out"
+    out.mkdir()
+    found.save(out, context=1)
+    assert (out / "tokenizer_config.json").read_text() == (tmp_path / "tokenizer_config.json").read_text()
+    assert (out / "chat_template.jinja").read_text() == template
+    assert Tokenizer.load(out).template_for(tools=False) == template
+
+
+def test_a_template_of_its_own_for_tools(tokenizer, tmp_path):
+    named = [{"name": "default", "template": "a"}, {"name": "tool_use", "template": "b"}]
+    found = foreign(tokenizer, tmp_path, chat_template=named, eos_token="<|endoftext|>")
+    assert (found.template_for(tools=False), found.template_for(tools=True)) == ("a", "b")
+    assert found.turn_end == found.end_of_text
+
+
+def test_a_base_model_has_no_template_and_says_so(tokenizer, tmp_path):
+    base = foreign(tokenizer, tmp_path, eos_token="<|endoftext|>")
+    with pytest.raises(UserError, match="has no chat template: it is a base model"):
+        base.template_for(tools=False)
+    assert base.turn_end == tokenizer.end_of_text
+
+
+def test_all_stops_of_generation_config(tokenizer, tmp_path):
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [7, 9]}')
+    assert {7, 9} <= foreign(tokenizer, tmp_path, eos_token="<|endoftext|>").stops

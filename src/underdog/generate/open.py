@@ -8,7 +8,6 @@ from underdog.generate.engine import Engine
 from underdog.generate.sampling import Sampling
 from underdog.generate.session import OptionError, Options, Served
 from underdog.model.weights import load_pretrained
-from underdog.tokens.template import CHAT_TEMPLATE
 from underdog.tokens.tokenizer import Tokenizer
 
 CONFIG = "config.json"
@@ -17,25 +16,22 @@ MODEL = "model"  # inside a run: a link to the folder that it exported
 
 
 def open_model(path: Path | str) -> Served:
-    """Loads a Hugging Face folder that this project wrote, or the model of a run (runs/<name>-<key>).
+    """Loads a Hugging Face folder, or the model of a run (runs/<name>-<key>). It is talked to by the chat template that
+    the folder brings.
 
     Raises:
-        UserError: there is no such folder, the run has no model yet, or the folder is damaged or was written
-            by something else.
+        UserError: there is no such folder, the run has no model yet, or the folder is damaged or has no template.
     """
     path = Path(path)
     folder = _checkpoint(path)
-    _check_template(folder)
     try:
         tokenizer = Tokenizer.load(folder)
+        tokenizer.template_for(tools=False)
     except UserError as problem:
-        raise UserError(f"{folder}: {problem}", hint=problem.hint or _FOREIGN) from None
+        raise UserError(f"{folder}: {problem}", hint=problem.hint) from None
     model = load_pretrained(folder)
     tokenizer.check_fits(model.config.vocabulary, folder)
     return Served(_name(path), Engine(model, tokenizer.turn_end), tokenizer, _defaults(folder))
-
-
-_FOREIGN = "Only folders that Underdog exported can be opened; models of others come with a later version."
 
 
 def _checkpoint(path: Path) -> Path:
@@ -73,19 +69,6 @@ def _where(path: Path) -> str:
     if models:
         return f"In {parent} there are: {', '.join(sorted(models)[:8])}."
     return "Give a checkpoint folder, or the folder of a finished run (runs/<name>-<key>)."
-
-
-def _check_template(folder: Path) -> None:
-    """A model that was trained on other prompts than we would give it answers badly, without any error."""
-    path = folder / "chat_template.jinja"
-    try:
-        template = path.read_text(encoding="utf-8") if path.exists() else None
-    except UnicodeDecodeError:
-        template = ""
-    if template is None:
-        raise UserError(f"{folder} has no chat_template.jinja: it was not exported by Underdog.", hint=_FOREIGN)
-    if template != CHAT_TEMPLATE:
-        raise UserError(f"{path} is not the chat template that Underdog renders.", hint=_FOREIGN)
 
 
 def _defaults(folder: Path) -> Sampling:

@@ -17,12 +17,12 @@ class Reading:
     closes its reasoning more than once, the parts are set apart by an empty line.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()):
-        self.thinking = False  # inside an open `<think>`
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), thinking: bool = False):
+        self.thinking = thinking  # inside an open `<think>`, which the prompt may have opened
         self.reasoned = False  # some reasoning came out
         self.answered = False  # some content came out
         self.stopped = False  # a stop string came up: the rest does not matter
-        self._bytes = _TokenBytes(tokenizer)
+        self._bytes = tokenizer.pieces
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
         self._marks = Scanner((THINK, END_THINK))
         self._stops = Scanner(stop)
@@ -107,27 +107,3 @@ class Scanner:
             if any(wanted.startswith(rest) for wanted in self._wanted):
                 return start
         return len(self._waiting)
-
-
-class _TokenBytes:
-    """The bytes of a token of a byte-level vocabulary; none for control tokens."""
-
-    def __init__(self, tokenizer: Tokenizer):
-        self._core = tokenizer.core
-        self._added = tokenizer.core.get_added_tokens_decoder()
-
-    def __getitem__(self, token: int) -> bytes:
-        if added := self._added.get(token):
-            return b"" if added.special else added.content.encode()
-        # A model's vocabulary may be padded beyond the tokenizer's.
-        return bytes(_BYTE_OF[character] for character in self._core.id_to_token(token) or "")
-
-
-def _byte_level_alphabet() -> dict[str, int]:
-    """GPT-2's spelling of bytes: printable Latin-1 stands for itself, the rest is moved to U+0100 on."""
-    printable = {byte for first, last in ("!~", "¡¬", "®ÿ") for byte in range(ord(first), ord(last) + 1)}
-    moved = (byte for byte in range(256) if byte not in printable)
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(moved)}
-
-
-_BYTE_OF = _byte_level_alphabet()

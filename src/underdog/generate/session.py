@@ -9,7 +9,7 @@ from underdog.errors import UserError
 from underdog.generate.engine import Ending, Engine
 from underdog.generate.reading import Reading
 from underdog.generate.sampling import Sampling
-from underdog.tokens.chat import prompt_ids
+from underdog.tokens.chat import opens_thinking, prompt_ids
 from underdog.tokens.messages import Message
 from underdog.tokens.tokenizer import Tokenizer
 
@@ -137,14 +137,12 @@ class Served:
         )
 
     def _stream(self, prompt: list[int], sampling: Sampling, stop: Sequence[str]) -> Deltas:
-        reading = Reading(self.tokenizer, stop)
-        # A base model ends a document rather than a turn.
-        closing_ids = (self.tokenizer.turn_end, self.tokenizer.end_of_text)
+        reading = Reading(self.tokenizer, stop, opens_thinking(prompt, self.tokenizer))
         ending, drawn, reasoned = Ending.TRUNCATED, 0, 0
         with closing(self.engine.stream(prompt, sampling)) as tokens:
             for token, _ in tokens:
                 drawn += 1
-                if token in closing_ids:
+                if token in self.tokenizer.stops:
                     ending = Ending.STOPPED
                     break
                 was_thinking = reading.thinking

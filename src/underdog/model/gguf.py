@@ -16,7 +16,6 @@ from underdog.errors import UserError, did_you_mean
 from underdog.model.config import ModelConfig
 from underdog.model.decoder import Decoder
 from underdog.model.rope import SCALINGS
-from underdog.tokens.template import CHAT_TEMPLATE
 from underdog.tokens.tokenizer import CONTROL, MARKS, Tokenizer
 
 Kind = Literal["f32", "f16", "q8_0"]
@@ -266,7 +265,7 @@ def _add_tokenizer(writer: Any, tokenizer: Tokenizer, types: Any) -> None:
     # Never used, but llama.cpp would otherwise take GPT-2's, id 11: an ordinary token here.
     writer.add_bos_token_id(tokenizer.end_of_text)
     writer.add_add_bos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
+    writer.add_chat_template(tokenizer.template_for(tools=False))
 
 
 def _library() -> ModuleType:

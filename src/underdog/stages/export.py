@@ -13,6 +13,7 @@ from underdog.model.decoder import Decoder
 from underdog.model.gguf import read_gguf, write_gguf
 from underdog.model.weights import load_pretrained
 from underdog.recipe.schema import Export
+from underdog.tokens.chat import user_opening
 from underdog.tokens.tokenizer import Tokenizer
 
 FOLDER = "huggingface"
@@ -56,7 +57,7 @@ def export(settings: Export, checkpoint: Artifact, out: Draft) -> None:
 
 def own_texts(model: Decoder, tokenizer: Tokenizer, count: int = 16, most: int = 256) -> list[list[int]]:
     """Conversations that the model writes itself, both sides of them: ids such as it will meet."""
-    opening = [tokenizer.turn_start, *tokenizer.encode("user\n")]
+    opening = user_opening(tokenizer)
     sampling = Sampling(max_new_tokens=min(most, model.config.context - len(opening)))
     (completions,) = Engine(model, stop=tokenizer.end_of_text).generate([opening], sampling, count)
     return [opening + one.ids for one in completions]

@@ -5,7 +5,7 @@ from underdog.errors import UserError
 from underdog.model.weights import load_pretrained
 from underdog.recipe.schema import Sft
 from underdog.seeds import derive
-from underdog.tokens.chat import render
+from underdog.tokens.chat import rows
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Example, collate, cut
 from underdog.train.data import PART_TOKENS, Shuffled
@@ -50,7 +50,7 @@ def sft(
 
 def example(problem: Problem, tokenizer: Tokenizer, context: int) -> Example:
     """A demonstration as ids and mask."""
-    rendered = render(problem.conversation(), tokenizer)
+    (rendered,) = rows(problem.conversation(), tokenizer)
     if len(rendered.ids) > context:
         raise UserError(
             f"Demonstration {problem.id} ({problem.task}) has {len(rendered.ids)} tokens; "

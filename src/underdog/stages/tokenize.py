@@ -53,7 +53,7 @@ def tokenize(settings: Settings, curated: Artifact, problems: Artifact, out: Dra
         by_source[name] = _by_source(docs, ids)
     facts = (tokenizer.encode(text) + [tokenizer.end_of_text] for text in tables(TABLES_SEED))
     counts["arithmetic"] = write_shard(out.path, "arithmetic", facts, **label)
-    chats = (render(problem.conversation(), tokenizer).ids + [tokenizer.end_of_text] for problem in demonstrations)
+    chats = (render(problem.conversation(), tokenizer) + [tokenizer.end_of_text] for problem in demonstrations)
     counts["demonstrations"] = write_shard(out.path, "demonstrations", chats, **label)
     texts = [doc.text for docs in (*kept.values(), held_out) for doc in docs]
     tokens = sum(counts[name] for name in (*kept, "held-out"))

@@ -152,7 +152,8 @@ def _record(problem: Problem) -> dict[str, Any]:
         record["prompt"] = problem.prompt[0].content
     else:
         record["prompt"] = [
-            {key: value for key, value in vars(message).items() if value is not None} for message in problem.prompt
+            {key: value for key in ("role", "content", "reasoning") if (value := getattr(message, key)) is not None}
+            for message in problem.prompt
         ]
     if problem.worked:
         record["reasoning"] = problem.worked.reasoning
