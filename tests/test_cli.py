@@ -45,7 +45,7 @@ def refused(*arguments: str, says: list[str], cwd: Path = REPO) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", [[], ["run"], ["plan"], ["ablate"], ["chat"], ["serve"], ["card"], ["doctor"], ["runs"], ["runs", "show"]]
+    "verb", [[], ["run"], ["plan"], ["ablate"], ["chat"], ["serve"], ["card"], ["doctor"], ["runs"], ["runs", "show"], ["data", "show"]]
 )
 def test_every_verb_has_help(verb):
     done = underdog(*verb, "--help")

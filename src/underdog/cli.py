@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(help="Look at what has been made.", no_args_is_help=True, suggest_commands=True)
 app.add_typer(runs_app, name="runs")
+data_app = typer.Typer(help="Look at what is trained on.", no_args_is_help=True, suggest_commands=True)
+app.add_typer(data_app, name="data")
 
 INTERRUPTED = 130  # how typer exits on Ctrl-C
 
@@ -193,6 +195,22 @@ def show_run(
     from underdog.stages.pipeline import open_run
 
     show_lineage(open_run(run))
+
+
+@data_app.command("show")
+def show_data(
+    path: Annotated[
+        Path, typer.Argument(help="A file of conversations (docs/teaching.md), or a run.", show_default=False)
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="Whose tokens: a run or a checkpoint folder.", show_default=False)
+    ] = None,
+    count: Annotated[int, typer.Option(help="Conversations to show.", min=1)] = 3,
+) -> None:
+    """Show conversations as the tokens that SFT reads; those that carry loss stand out. Bad rows are named."""
+    from underdog.report.show_data import show_data as show
+
+    show(path, model, count)
 
 
 @app.command()

@@ -1,10 +1,17 @@
+import json
+import shutil
+
 import pytest
 import torch
 
 from underdog.errors import UserError
 from underdog.model.weights import load_pretrained
-from underdog.stages.sft import example, sft
+from underdog.report.table import sentence
+from underdog.stages.pipeline import run_recipe
+from underdog.stages.sft import sft
+from underdog.tokens.messages import Conversation
 from underdog.tokens.tokenizer import Tokenizer
+from underdog.train.taught import row_examples
 from underdog.verify.problem_files import read_problems
 
 
@@ -45,10 +52,15 @@ def test_the_rate_rises_and_falls(tune):
     assert rates[3:] == sorted(rates[3:], reverse=True)
 
 
+def demonstration(made):
+    (problem, *_) = read_problems(made.artifacts["problems"].path / "demonstrations.jsonl")
+    return problem, Conversation(tuple(problem.conversation()), where=f"Demonstration {problem.id}")
+
+
 def test_only_what_the_assistant_says_carries_loss(made):
     tokenizer = Tokenizer.load(made.artifacts["tokenize"].path)
-    (problem, *_) = read_problems(made.artifacts["problems"].path / "demonstrations.jsonl")
-    one = example(problem, tokenizer, context=128)
+    problem, conversation = demonstration(made)
+    (one,) = row_examples(conversation, tokenizer, context=128)
     taught = [token for token, produced in zip(one.ids, one.mask, strict=True) if produced]
     assert tokenizer.decode(taught) == f"<think>{problem.worked.reasoning}</think>{problem.worked.answer}"
     assert taught[-1] == tokenizer.turn_end
@@ -57,6 +69,51 @@ def test_only_what_the_assistant_says_carries_loss(made):
 
 def test_a_demonstration_that_is_too_long_is_named(made):
     tokenizer = Tokenizer.load(made.artifacts["tokenize"].path)
-    (problem, *_) = read_problems(made.artifacts["problems"].path / "demonstrations.jsonl")
-    with pytest.raises(UserError, match=rf"Demonstration {problem.id} \({problem.task}\) has \d+ tokens"):
-        example(problem, tokenizer, context=10)
+    problem, conversation = demonstration(made)
+    with pytest.raises(UserError, match=rf"Demonstration {problem.id} has \d+ tokens"):
+        row_examples(conversation, tokenizer, context=10)
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A file of conversations with bad rows among them."""
+    path = tmp_path / "mine.jsonl"
+    good = [{"prompt": f"Say {word}.", "completion": word} for word in ("one", "two", "three", "four")]
+    long = {"prompt": "x " * 200, "completion": "y"}
+    path.write_text("\n".join(json.dumps(row) for row in [*good, {"prompt": "?"}, long]))
+    return path
+
+
+def test_the_users_conversations_are_learned_and_bad_rows_set_aside(tune, mine):
+    artifact = tune(steps=20, lr=1e-2, data=[str(mine)])
+    losses = [record["loss"] for record in artifact.log()]
+    assert losses[-1] < 0.6 * losses[0]
+    assert artifact.metrics["demonstrations"] == 4 and artifact.metrics["rows"] == {"mine": 4}
+    aside = [json.loads(line) for line in (artifact.path / "set-aside.jsonl").read_text().splitlines()]
+    assert [one["where"].split()[-2:] for one in aside] == [["line", "5"], ["line", "6"]]
+    assert "is missing" in aside[0]["reason"] and "context holds 128" in aside[1]["reason"]
+
+
+def test_domains_noise_and_lengths_are_switches(tune, mine):
+    budget = {"mine": 0.25, "demonstrations": 0.75}
+    artifact = tune(data=["demonstrations", str(mine)], budget=budget, neftune=5.0)
+    assert artifact.metrics["rows"] == {"demonstrations": 40, "mine": 4}
+    again = tune(data=["demonstrations", str(mine)], budget=budget, neftune=5.0)
+    assert torch.equal(weights(artifact), weights(again))
+    assert not torch.equal(weights(artifact), weights(tune(data=["demonstrations", str(mine)], budget=budget)))
+
+
+def test_from_a_base_of_others(small, made, root, watcher, mine, tmp_path):
+    """A folder without a chat template is given one and taught the conversations; nothing is pretrained."""
+    folder = tmp_path / "foreign"
+    shutil.copytree(made.artifacts["pretrain"].path, folder)
+    (folder / "chat_template.jinja").unlink()
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    del config["chat_template"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    recipe = small(f"base={folder}", f'sft.data=["{mine}"]', "reinforce.steps=0").recipe
+    run = run_recipe(recipe, root, watcher)
+    assert watcher.stages == ["problems", "base", "evaluate-base", "sft", "evaluate-sft", "export"]
+    assert run.artifacts["export"].manifest["parents"] == {"sft": run.artifacts["sft"].path.name}
+    assert (run.artifacts["export"].path / "huggingface" / "chat_template.jinja").exists()
+    assert sentence(run.artifacts)

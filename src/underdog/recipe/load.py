@@ -197,10 +197,14 @@ def _with_phases(recipe: Recipe, origins: Origins) -> Recipe:
     return with_phases(recipe, lambda key: _origin(key, origins))
 
 
+_BEFORE_SFT = ("model", "curate", "tokenizer", "pretrain")
+
+
 def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
     """Settings that were given and change nothing."""
     rules = [
         ("reinforce.", recipe.reinforce.steps == 0, "reinforce.steps is 0"),
+        *((f"{name}.", bool(recipe.base), "the run starts from base") for name in _BEFORE_SFT),
         ("control.", recipe.reinforce.steps == 0, "there is no reinforcement to compare with"),
         (
             "pretrain.peak_lr",

@@ -4,6 +4,8 @@ A recipe is strict: an unknown key or a wrong type is an error. Every field has 
 only what it wants to say.
 """
 
+import math
+from collections.abc import Iterable
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -168,12 +170,44 @@ class Pretrain(Section):
     average. It begins as the plain mean of the phase's first 1 / (1 - average) steps. 0 = off."""
 
 
+def adds_up(shares: Iterable[float]) -> bool:
+    """Whether shares make 1, up to rounding."""
+    return abs(math.fsum(shares) - 1) < 1e-6
+
+
+class SftStage(Section):
+    """A stretch of SFT that takes rows up to a length (Nanbeige4.1: 32K, then 64K, then 256K)."""
+
+    share: Share
+    """Of the steps; with the other stages it makes 1."""
+    context: Count
+    """Longest row in tokens."""
+
+
 class Sft(Section):
     steps: Count = 400
     batch_tokens: Count = 4096
     lr: Positive = 1e-3
     warmup: Share = 0.05
+    data: Annotated[list[str], Field(min_length=1)] = ["demonstrations"]
+    """Files of conversations (docs/teaching.md); "demonstrations" are the problems' own."""
+    budget: dict[str, Share] = {}
+    """Shares of the tokens by domain; all together make 1. A row's domain is its "domain", else its file's name. Empty:
+    every row as often as any other."""
+    stage: list[SftStage] = []
+    """Rows by length, short ones first; empty: all that fit into the model's context, from the start."""
+    keep_all_think: bool = False
+    """Reasoning of earlier turns stays in the context, as the sampler must then be told too."""
+    neftune: NotNegative = 0.0
+    """Noise on the embeddings (NEFTune, arXiv 2310.05914: 5 to 15); 0 = off."""
     optimizer: Optimizer = Optimizer(kind="muon", weight_decay=0.0)
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "Sft":
+        for name, shares in (("budget", list(self.budget.values())), ("stage", [one.share for one in self.stage])):
+            if shares and not adds_up(shares):
+                raise ValueError(f"the shares of {name} make {math.fsum(shares):g}, not 1")
+        return self
 
 
 class Reset(Section):
@@ -252,6 +286,8 @@ class Recipe(Section):
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0 = all cores. Results are bit-identical only at the same number of threads."""
     compute: Compute = Compute()
+    base: str = ""
+    """A checkpoint folder to start from: no text is read and nothing is pretrained."""
     model: Model = Model()
     problems: Problems = Problems()
     curate: Curate = Curate()

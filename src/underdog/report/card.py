@@ -46,7 +46,9 @@ def render(run: "Run") -> str:
         seed=run.recipe.seed,
         sentence=sentence(artifacts),
         last=max(artifacts.values(), key=lambda artifact: artifact.manifest["finished"], default=None),
-        model=next((artifacts[stage] for stage in ("reinforce", "sft", "pretrain") if stage in artifacts), None),
+        model=next(
+            (artifacts[stage] for stage in ("reinforce", "sft", "pretrain", "base") if stage in artifacts), None
+        ),
         rows=rows,
         reach=max((row.sampled.high for row in rows if row.sampled), default=1.0) or 1.0,
         text=sections.text(artifacts.get("curate")),

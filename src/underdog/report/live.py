@@ -97,7 +97,8 @@ def result_line(artifact: Artifact) -> str:
             losses = " → ".join(f"{loss:.3f}" for loss in m["held_out_loss"].values())
             return f"held-out loss {losses}, {m['tokens_per_second']:,.0f} tokens/s"
         case "sft":
-            return f"{m['demonstrations']:,} demonstrations, {m['epochs']:.1f} epochs"
+            aside = f", {m['set_aside']:,} rows set aside (set-aside.jsonl)" if m["set_aside"] else ""
+            return f"{m['demonstrations']:,} conversations, {m['epochs']:.1f} epochs{aside}"
         case "evaluate":
             return f"pass@1 {m['sampled']['mean']:.1%} sampled, {m['greedy']['mean']:.1%} greedy"
         case "reinforce":

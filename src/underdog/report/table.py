@@ -15,6 +15,7 @@ LABELS = {
     "problems": "Problems",
     "curate": "Text",
     "tokenize": "Tokenizer",
+    "base": "Base",
     "pretrain": "Pretraining",
     "sft": "SFT",
     "reinforce": "Reinforcement",

@@ -20,7 +20,7 @@ from underdog.verify.problem_files import read_problems
 
 STORE = "store"
 RECORD = "run.json"
-TRAINED = ("pretrain", "sft", "reinforce", "control")
+TRAINED = ("base", "pretrain", "sft", "reinforce", "control")
 """Stages that end in a checkpoint; each is followed by its evaluation."""
 
 
@@ -45,7 +45,9 @@ class Run:
     @property
     def model(self) -> Artifact:
         """The last checkpoint of the main line."""
-        return next(self.artifacts[stage] for stage in ("reinforce", "sft", "pretrain") if stage in self.artifacts)
+        return next(
+            self.artifacts[stage] for stage in ("reinforce", "sft", "pretrain", "base") if stage in self.artifacts
+        )
 
 
 def run_folder(recipe: Recipe, root: Path) -> Path:
@@ -122,14 +124,12 @@ class Stage:
 
 def stages(recipe: Recipe) -> Iterator[Stage]:
     """The stages of a recipe in the order in which they run."""
-    from underdog.stages.curate import curate
+    from underdog.stages.base import base
     from underdog.stages.evaluate import evaluate
     from underdog.stages.export import export
-    from underdog.stages.pretrain import pretrain
     from underdog.stages.problems import problems
     from underdog.stages.reinforce import reinforce
     from underdog.stages.sft import sft
-    from underdog.stages.tokenize import tokenize
 
     r = recipe
     precision = {"precision": r.compute.precision}  # of what says how to compute, all that changes a result
@@ -153,32 +153,21 @@ def stages(recipe: Recipe) -> Iterator[Stage]:
         (),
         lambda p, out: problems(r.problems, r.problems.seed, out),
     )
-    yield Stage(
-        "curate",
-        {**r.curate.model_dump(), "contents": fingerprint(r.curate.sources)},
-        ("problems",),
-        lambda p, out: curate(r.curate, held_out_texts(p["problems"]), out),
-    )
-    yield Stage(
-        "tokenize",
-        r.tokenizer.model_dump(),
-        ("curate", "problems"),
-        lambda p, out: tokenize(r.tokenizer, p["curate"], p["problems"], out),
-    )
-    yield Stage(
-        "pretrain",
-        {"pretrain": r.pretrain.model_dump(by_alias=True), "model": r.model.model_dump(), **precision},
-        ("tokenize",),
-        lambda p, out: pretrain(r.pretrain, r.model, seed("pretrain"), p["tokenize"], out, strategy_for(r.compute)),
-        seed("pretrain"),
-        distributed=True,
-    )
-    yield evaluation("pretrain")
+    if r.base:
+        yield Stage(
+            "base", {"folder": r.base, "contents": fingerprint([r.base])}, (), lambda p, out: base(Path(r.base), out)
+        )
+        yield evaluation("base")
+    else:
+        yield from _pretraining(r, precision, seed("pretrain"))
+        yield evaluation("pretrain")
+    start = "base" if r.base else "pretrain"
+    taught = {**r.sft.model_dump(), **precision, "contents": fingerprint(file_sources(r.sft.data))}
     yield Stage(
         "sft",
-        {**r.sft.model_dump(), **precision},
-        ("pretrain", "problems"),
-        lambda p, out: sft(r.sft, r.sft.steps, seed("sft"), p["pretrain"], p["problems"], out, strategy_for(r.compute)),
+        taught,
+        (start, "problems"),
+        lambda p, out: sft(r.sft, r.sft.steps, seed("sft"), p[start], p["problems"], out, strategy_for(r.compute)),
         seed("sft"),
         distributed=True,
     )
@@ -195,7 +184,7 @@ def stages(recipe: Recipe) -> Iterator[Stage]:
         if r.control.enabled:
             yield Stage(
                 "control",
-                {**r.sft.model_dump(), **precision},
+                taught,
                 ("sft", "reinforce", "problems"),
                 lambda p, out: sft(
                     r.sft,
@@ -214,6 +203,34 @@ def stages(recipe: Recipe) -> Iterator[Stage]:
     yield Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out))
 
 
+def _pretraining(r: Recipe, precision: dict[str, str], seed: int) -> Iterator[Stage]:
+    """The stages from raw text to a base model."""
+    from underdog.stages.curate import curate
+    from underdog.stages.pretrain import pretrain
+    from underdog.stages.tokenize import tokenize
+
+    yield Stage(
+        "curate",
+        {**r.curate.model_dump(), "contents": fingerprint(r.curate.sources)},
+        ("problems",),
+        lambda p, out: curate(r.curate, held_out_texts(p["problems"]), out),
+    )
+    yield Stage(
+        "tokenize",
+        r.tokenizer.model_dump(),
+        ("curate", "problems"),
+        lambda p, out: tokenize(r.tokenizer, p["curate"], p["problems"], out),
+    )
+    yield Stage(
+        "pretrain",
+        {"pretrain": r.pretrain.model_dump(by_alias=True), "model": r.model.model_dump(), **precision},
+        ("tokenize",),
+        lambda p, out: pretrain(r.pretrain, r.model, seed, p["tokenize"], out, strategy_for(r.compute)),
+        seed,
+        distributed=True,
+    )
+
+
 def steps_of_same_time(sft: Artifact, reinforce: Artifact) -> int:
     """How many more steps of SFT take the time that reinforcement took, from both manifests."""
     return max(1, round(sft.metrics["steps"] * reinforce.seconds / sft.seconds))
@@ -223,6 +240,11 @@ def held_out_texts(problems: Artifact) -> dict[str, str]:
     """The problems that no training text may contain, by id."""
     held_out = [p for split in ("validation", "test") for p in read_problems(problems.path / f"{split}.jsonl")]
     return {problem.id: problem.prompt[-1].content for problem in held_out}
+
+
+def file_sources(data: Sequence[str]) -> list[str]:
+    """Of what SFT reads, the user's files."""
+    return [source for source in data if source != "demonstrations"]
 
 
 def fingerprint(sources: Sequence[str]) -> list[Any]:

@@ -1,0 +1,74 @@
+"""What a model is trained on, token by token: those that carry loss stand out."""
+
+from itertools import islice
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from underdog.errors import UserError
+from underdog.stages.pipeline import RECORD, open_run
+from underdog.tokens.chat import Rendered, rows
+from underdog.tokens.conversation_files import Aside, read_conversations
+from underdog.tokens.messages import Conversation
+from underdog.tokens.tokenizer import Tokenizer
+from underdog.train.taught import conversations
+
+TRAINED = ("black on green", "black on bright_green")  # by turns, so that each token can be seen
+READ = ("dim", "dim underline")
+
+
+def show_data(path: Path, model: Path | None, count: int) -> None:
+    """Prints the first `count` conversations of a file, or of what a run's SFT read, as rows of tokens.
+
+    Raises:
+        UserError: a file needs a model, whose tokenizer and template make the rows.
+    """
+    console = Console()
+    aside: list[Aside] = []
+    if (path / RECORD).exists():
+        found, folder = _of_run(path, aside)
+    else:
+        found, aside[:] = read_conversations(path)
+        folder = None
+    folder = _tokens_of(model) if model else folder
+    if folder is None:
+        raise UserError(
+            f"{path} is text; its tokens are those of a model.", hint="Name one: underdog data show FILE --model RUN"
+        )
+    tokenizer = Tokenizer.load(folder)
+    console.print("trained", style=TRAINED[0], end="  ")
+    console.print("read only", style=READ[0])
+    for conversation in islice(found, count):
+        for row in rows(conversation.messages, tokenizer, tools=conversation.tools):
+            console.print(f"\n{conversation.where}: {len(row.ids)} tokens, {sum(row.mask)} trained", highlight=False)
+            console.print(coloured(row, tokenizer), soft_wrap=True)
+    for one in aside:
+        console.print(f"set aside: {one.where}: {one.reason}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def coloured(row: Rendered, tokenizer: Tokenizer) -> Text:
+    """The row's text, each token in its colour; where there is no colour, trained stretches stand in brackets."""
+    text = Text()
+    bracketed = Console().no_color or not Console().is_terminal
+    for index, (token, trained) in enumerate(zip(row.ids, row.mask, strict=True)):
+        if bracketed and trained and not row.mask[index - 1]:
+            text.append("[[")
+        piece = tokenizer.core.decode([token], skip_special_tokens=False)
+        text.append(piece, (TRAINED if trained else READ)[index % 2])
+        if bracketed and trained and not (row.mask[index + 1 : index + 2] or [False])[0]:
+            text.append("]]")
+    return text
+
+
+def _of_run(path: Path, aside: list[Aside]) -> tuple[list[Conversation], Path]:
+    run = open_run(path)
+    if "problems" not in run.artifacts or not run.artifacts.keys() & {"tokenize", "base"}:
+        raise UserError(f"{path} has not come as far as SFT.", hint="Run its recipe on.")
+    tokens = next(run.artifacts[name] for name in ("tokenize", "base") if name in run.artifacts)
+    return list(conversations(run.recipe.sft.data, run.artifacts["problems"].path, aside)), tokens.path
+
+
+def _tokens_of(model: Path) -> Path:
+    """The folder of a run's model, or the folder given."""
+    return model / "model" if (model / RECORD).exists() else model

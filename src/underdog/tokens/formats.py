@@ -1,0 +1,161 @@
+"""Conversations as the field writes them: messages (OpenAI), ShareGPT, Alpaca, prompt and completion.
+
+A row's keys say which it is. Reasoning stands in a field of its own or between `<think>` and `</think>`.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from underdog.errors import nearest
+from underdog.tokens.messages import Conversation, Message, Role, ToolCall, check
+
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "function_call": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+}
+KEYS = ("messages", "conversations", "instruction", "prompt")
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+
+
+def conversation(row: Any, domain: str = "", where: str = "") -> Conversation:
+    """Reads one row; its own "domain" counts before the one given.
+
+    Raises:
+        ValueError: says what is wrong with it.
+    """
+    if not isinstance(row, Mapping):
+        raise ValueError("it is not an object")
+    key = next((key for key in KEYS if row.get(key) is not None), None)
+    if key is None:
+        near = next((f'; is "{guess}" meant?' for name in row if (guess := nearest(str(name), KEYS))), "")
+        raise ValueError(f"it has none of {', '.join(KEYS)}{near}")
+    messages = tuple(_FORMS[key](row))
+    check(messages)
+    return Conversation(messages, _tools(row.get("tools")), _text(row.get("domain") or domain, "domain"), where)
+
+
+def _of_messages(row: Mapping[str, Any]) -> list[Message]:
+    return [_message(said, number) for number, said in enumerate(_list(row["messages"], "messages"), start=1)]
+
+
+def _of_sharegpt(row: Mapping[str, Any]) -> list[Message]:
+    said = _list(row["conversations"], "conversations")
+    if said and isinstance(said[0], Mapping) and "role" in said[0]:
+        return [_message(one, number) for number, one in enumerate(said, start=1)]
+    opening = [Message("system", _text(row["system"], "system"))] if row.get("system") else []
+    return opening + [_sharegpt_message(one, number) for number, one in enumerate(said, start=1)]
+
+
+def _of_alpaca(row: Mapping[str, Any]) -> list[Message]:
+    asked = "\n\n".join(filter(None, (_text(row.get(key) or "", key) for key in ("instruction", "input"))))
+    opening = [Message("system", _text(row["system"], "system"))] if row.get("system") else []
+    earlier = [
+        Message(role, _text(text, "history"))
+        for pair in row.get("history") or []
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
+    return [*opening, *earlier, Message("user", asked), _answer(_said(row, "output"))]
+
+
+def _of_prompt(row: Mapping[str, Any]) -> list[Message]:
+    prompt, completion = row["prompt"], _said(row, "completion")
+    before = [Message("user", prompt)] if isinstance(prompt, str) else _of_messages({"messages": prompt})
+    after = [_answer(completion)] if isinstance(completion, str) else _of_messages({"messages": completion})
+    return before + after
+
+
+_FORMS = {"messages": _of_messages, "conversations": _of_sharegpt, "instruction": _of_alpaca, "prompt": _of_prompt}
+
+
+def _message(said: Any, number: int) -> Message:
+    """OpenAI's form. A weight of 0 keeps an assistant's turn in the context and out of the loss."""
+    if not isinstance(said, Mapping):
+        raise ValueError(f"turn {number} is not an object")
+    role = _role(said.get("role"), number)
+    content = _text(said.get("content") or "", f"turn {number}: content")
+    reasoning = next((said[key] for key in _REASONING if isinstance(said.get(key), str)), None)
+    calls = tuple(_call(call, number) for call in said.get("tool_calls") or ())
+    message = _answer(content) if role == "assistant" and reasoning is None else Message(role, content, reasoning)
+    call_id, name = (said.get(key) for key in ("tool_call_id", "name"))
+    return Message(role, message.content, message.reasoning, calls, call_id, name, said.get("weight") != 0)
+
+
+def _sharegpt_message(said: Any, number: int) -> Message:
+    if not isinstance(said, Mapping) or "from" not in said:
+        raise ValueError(f'turn {number} has no "from"')
+    role, value = _role(said["from"], number), _text(_said(said, "value"), f"turn {number}: value")
+    if said["from"] == "function_call":
+        return Message(role, "", tool_calls=(_call(_json(value, number), number),))
+    return _answer(value) if role == "assistant" else Message(role, value)
+
+
+def _answer(text: Any) -> Message:
+    """An assistant's turn, its reasoning taken out of the text."""
+    text = _text(text, "the answer")
+    head, mark, rest = text.partition("</think>")
+    if mark and head.lstrip().startswith("<think>") and "<think>" not in rest:
+        return Message("assistant", rest.strip("\n"), head.lstrip().removeprefix("<think>").strip("\n"))
+    return Message("assistant", text)
+
+
+def _call(said: Any, number: int) -> ToolCall:
+    function = said.get("function", said) if isinstance(said, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise ValueError(f"turn {number}: a tool call has no name")
+    arguments = function.get("arguments")
+    arguments = _json(arguments, number) if isinstance(arguments, str) else arguments or {}
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"turn {number}: the arguments of {function['name']} are not an object")
+    return ToolCall(function["name"], {key: value for key, value in arguments.items()}, said.get("id"))
+
+
+def _tools(said: Any) -> tuple[Mapping[str, Any], ...]:
+    tools = _json(said, 0) if isinstance(said, str) and said else said or []
+    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
+        raise ValueError('"tools" is not a list of JSON Schemas')
+    return tuple(tools)
+
+
+def _role(name: Any, number: int) -> Role:
+    if name not in ROLES:
+        near = nearest(str(name), ROLES)
+        raise ValueError(f'turn {number} has the unknown role "{name}"' + (f'; is "{near}" meant?' if near else ""))
+    return ROLES[name]
+
+
+def _said(row: Mapping[str, Any], key: str) -> Any:
+    if row.get(key) is None:
+        raise ValueError(f'"{key}" is missing')
+    return row[key]
+
+
+def _text(value: Any, what: str) -> str:
+    """A text, or OpenAI's list of text parts."""
+    if isinstance(value, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in value):
+        value = "".join(part["text"] for part in value)
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is not a text")
+    return value
+
+
+def _list(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f'"{what}" is not a list')
+    return value
+
+
+def _json(text: str, number: int) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as problem:
+        raise ValueError(f"turn {number}: not valid JSON: {problem}" if number else f'"tools": {problem}') from None
