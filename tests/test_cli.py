@@ -45,7 +45,9 @@ def refused(*arguments: str, says: list[str], cwd: Path = REPO) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", [[], ["run"], ["plan"], ["ablate"], ["chat"], ["serve"], ["card"], ["doctor"], ["runs"], ["runs", "show"], ["data", "show"]]
+    "verb",
+    [[], ["run"], ["plan"], ["ablate"], ["chat"], ["serve"], ["card"], ["doctor"], ["runs"], ["runs", "show"]]
+    + [["data", "show"], ["merge"]],
 )
 def test_every_verb_has_help(verb):
     done = underdog(*verb, "--help")

@@ -178,6 +178,24 @@ def serve(
     start(open_model(model), host, port, ready)
 
 
+@app.command()
+def merge(
+    base: Annotated[Path, typer.Argument(help="The checkpoint folder that the adapter changes.", show_default=False)],
+    adapter: Annotated[Path, typer.Argument(help="An adapter folder: PEFT's LoRA or DoRA.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Folder for the merged checkpoint.", show_default=False)],
+) -> None:
+    """Put an adapter into its model: a plain checkpoint folder that computes the same."""
+    from underdog.model import adapters
+    from underdog.model.weights import load_pretrained, save_pretrained
+    from underdog.tokens.tokenizer import Tokenizer
+
+    model = load_pretrained(base)
+    adapters.load_adapter(model, adapter)
+    adapters.merge(model)
+    save_pretrained(model, Tokenizer.load(base), out)
+    print(out)
+
+
 @runs_app.command("list")
 def list_runs(runs: Root = Path("runs")) -> None:
     """All runs, newest first."""

@@ -6,6 +6,7 @@ import torch
 
 from underdog.errors import UserError
 from underdog.model.weights import load_pretrained
+from underdog.recipe.schema import Adapter, Optimizer
 from underdog.report.table import sentence
 from underdog.stages.pipeline import run_recipe
 from underdog.stages.sft import sft
@@ -117,3 +118,17 @@ def test_from_a_base_of_others(small, made, root, watcher, mine, tmp_path):
     assert run.artifacts["export"].manifest["parents"] == {"sft": run.artifacts["sft"].path.name}
     assert (run.artifacts["export"].path / "huggingface" / "chat_template.jinja").exists()
     assert sentence(run.artifacts)
+
+
+@pytest.mark.parametrize("precision", ["float32", "nf4"])
+def test_an_adapter_learns_and_is_merged(tune, made, precision):
+    adapter = Adapter(kind="lora", rank=8, precision=precision)
+    artifact = tune(steps=30, lr=3e-2, adapter=adapter, optimizer=Optimizer(weight_decay=0.0))
+    losses = [record["loss"] for record in artifact.log()]
+    assert losses[-1] < 0.9 * losses[0]
+    before, after = (
+        dict(load_pretrained(one.path).named_parameters()) for one in (made.artifacts["pretrain"], artifact)
+    )
+    assert torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
+    assert not torch.equal(before["model.layers.0.mlp.up_proj.weight"], after["model.layers.0.mlp.up_proj.weight"])
+    assert (artifact.path / "adapter" / "adapter_model.safetensors").exists()

@@ -205,6 +205,7 @@ def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
     rules = [
         ("reinforce.", recipe.reinforce.steps == 0, "reinforce.steps is 0"),
         *((f"{name}.", bool(recipe.base), "the run starts from base") for name in _BEFORE_SFT),
+        ("sft.adapter.", recipe.sft.adapter.kind == "none", "sft.adapter.kind is none"),
         ("control.", recipe.reinforce.steps == 0, "there is no reinforcement to compare with"),
         (
             "pretrain.peak_lr",

@@ -184,6 +184,20 @@ class SftStage(Section):
     """Longest row in tokens."""
 
 
+class Adapter(Section):
+    """Small trained matrices beside frozen ones, merged into them at the end."""
+
+    kind: Literal["none", "lora", "dora"] = "none"
+    """`none` trains every weight."""
+    rank: Count = 16
+    alpha: Positive = 32.0
+    """The change is multiplied by alpha / rank."""
+    targets: list[str] = []
+    """Names of matrices ("q_proj", "down_proj"); empty: all inside the blocks."""
+    precision: Literal["float32", "nf4", "int4"] = "float32"
+    """Of the frozen matrices: four bits a weight take an eighth of the memory (QLoRA)."""
+
+
 class Sft(Section):
     steps: Count = 400
     batch_tokens: Count = 4096
@@ -200,6 +214,7 @@ class Sft(Section):
     """Reasoning of earlier turns stays in the context, as the sampler must then be told too."""
     neftune: NotNegative = 0.0
     """Noise on the embeddings (NEFTune, arXiv 2310.05914: 5 to 15); 0 = off."""
+    adapter: Adapter = Adapter()
     optimizer: Optimizer = Optimizer(kind="muon", weight_decay=0.0)
 
     @model_validator(mode="after")

@@ -1,6 +1,9 @@
 """SFT: teach the chat form and worked reasoning from conversations; only what the assistant says carries loss."""
 
+from underdog import world
 from underdog.artifacts.store import Artifact, Draft
+from underdog.errors import UserError
+from underdog.model.adapters import attach, merge, save_adapter
 from underdog.model.weights import load_pretrained
 from underdog.recipe.schema import Sft
 from underdog.seeds import derive
@@ -33,6 +36,11 @@ def sft(
     tokenizer = Tokenizer.load(base.path)
     model = load_pretrained(base.path)
     tokenizer.check_fits(model.config.vocabulary, base.path)
+    adapter = settings.adapter
+    if adapter.kind != "none":
+        if world.size() > 1:
+            raise UserError("Adapters are trained by one process.", hint="Leave --nproc out, or sft.adapter.")
+        attach(model, adapter, derive(seed, "adapter"))
     taught = read_taught(settings, tokenizer, model.config.context, problems.path)
     examples = mixed(taught.domains, settings, steps, derive(seed, "order"))
     objective = Noisy(next_token, settings.neftune, derive(seed, "noise")) if settings.neftune else next_token
@@ -43,6 +51,9 @@ def sft(
         figures = trainer.update(parts, settings.lr * warmup_cosine(step / steps, settings.warmup))
         out.log(step=step, epoch=examples.epochs(step + 1), **figures)
         out.progress(step + 1, steps, f"loss {figures['loss']:.3f}")
+    if adapter.kind != "none":
+        save_adapter(model, adapter, base.path.name, out.path / "adapter")
+        merge(model)
     trainer.save(tokenizer, out.path)
     if taught.aside and trainer.strategy.leads:
         write_aside(out.path / ASIDE, taught.aside)

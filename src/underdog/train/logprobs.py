@@ -47,7 +47,8 @@ class _TargetLogprobs(torch.autograd.Function):
     def backward(ctx, grad_N: Tensor, _):
         hidden_ND, weight_VD, targets_N, normaliser_N = ctx.saved_tensors
         weight, exact = weight_VD.to(hidden_ND.dtype), normaliser_N.dtype
-        grad_hidden, grad_weight = torch.empty_like(hidden_ND), torch.zeros_like(weight_VD, dtype=exact)
+        grad_hidden = torch.empty_like(hidden_ND)
+        grad_weight = torch.zeros_like(weight_VD, dtype=exact) if ctx.needs_input_grad[1] else None
         for part in chunks(len(targets_N), len(weight)):
             hidden, targets, grad = hidden_ND[part], targets_N[part], grad_N[part, None]
             scores = (hidden @ weight.T).to(exact) / ctx.temperature
@@ -68,7 +69,8 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, weights_N: Tensor, z: float):
         weight, exact = weight_VD.to(hidden_ND.dtype), _exact(hidden_ND)
-        grad_hidden, grad_weight = torch.empty_like(hidden_ND), torch.zeros_like(weight_VD, dtype=exact)
+        grad_hidden = torch.empty_like(hidden_ND)
+        grad_weight = torch.zeros_like(weight_VD, dtype=exact) if weight_VD.requires_grad else None
         total, squares = hidden_ND.new_zeros((), dtype=exact), hidden_ND.new_zeros((), dtype=exact)
         for part in chunks(len(targets_N), len(weight)):
             hidden, targets, weights = hidden_ND[part], targets_N[part, None], weights_N[part, None]
@@ -88,7 +90,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor, _):
         grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grad, grad_weight * grad, None, None, None
+        return grad_hidden * grad, None if grad_weight is None else grad_weight * grad, None, None, None
 
 
 def _exact(hidden: Tensor) -> torch.dtype:
@@ -96,10 +98,13 @@ def _exact(hidden: Tensor) -> torch.dtype:
     return torch.promote_types(hidden.dtype, torch.float32)
 
 
-def _spread(slope: Tensor, hidden: Tensor, weight: Tensor, grad_hidden: Tensor, grad_weight: Tensor) -> None:
-    """The gradient of a chunk's scores [n, V] on to its hidden states, and added to the weights'."""
+def _spread(slope: Tensor, hidden: Tensor, weight: Tensor, grad_hidden: Tensor, grad_weight: Tensor | None) -> None:
+    """The gradient of a chunk's scores [n, V] on to its hidden states, and added to the weights' unless they are
+    frozen."""
     slope = slope.to(hidden.dtype)
     torch.mm(slope, weight, out=grad_hidden)
+    if grad_weight is None:
+        return
     if hidden.dtype == grad_weight.dtype:
         grad_weight.addmm_(slope.T, hidden)
     else:

@@ -53,15 +53,16 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def build_optimizers(model: nn.Module, settings: Optimizer) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for the matrices inside the blocks and AdamW for embeddings and norms.
+    """AdamW for every weight that is not frozen, or Muon for the matrices inside the blocks and AdamW for the others.
 
     Weight decay spares vectors.
     """
-    matrices = [w for name, w in model.named_parameters() if w.ndim == 2 and ".layers." in name]
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    matrices = [w for name, w in trained.items() if w.ndim == 2 and ".layers." in name]
     if settings.kind == "adamw":
         matrices = []
     taken = {id(weight) for weight in matrices}
-    rest = [weight for weight in model.parameters() if id(weight) not in taken]
+    rest = [weight for weight in trained.values() if id(weight) not in taken]
     groups = [
         {"params": [w for w in rest if w.ndim >= 2], "weight_decay": settings.weight_decay},
         {"params": [w for w in rest if w.ndim < 2], "weight_decay": 0.0},

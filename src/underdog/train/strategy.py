@@ -57,8 +57,8 @@ class Strategy(ABC):
         """The model with all of its weights here, where this process leads."""
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
-        """The weights by name, tied ones once, as this process holds them between steps."""
-        return dict(model.named_parameters())
+        """The weights that may change, by name, tied ones once, as this process holds them between steps."""
+        return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
     @abstractmethod
     def save(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
