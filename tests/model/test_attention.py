@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from underdog.model.attention import Cache, Decode, Packed, Prefill, Span, end_to_end
+from underdog.model.attention import Packed, Span, end_to_end
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=8)
 SEEDS = st.integers(0, 1000)
@@ -121,52 +121,3 @@ def test_nothing_leaks_between_documents_or_from_the_future(models, family):
         before, after = (model(one, Packed(end_to_end(lengths))) for one in (ids, changed))
     moved = (before != after).any(-1).nonzero().flatten().tolist()
     assert moved == list(range(7 + 20, 7 + 33))
-
-
-@FAMILIES
-@settings(max_examples=15, deadline=None)
-@given(LENGTHS, st.integers(1, 6), SEEDS)
-def test_generating_with_a_cache_is_reading_at_once(models, family, lengths, steps, seed):
-    model = models[family]
-    prompts = draw(seed, sum(lengths)).split(lengths)
-    new = draw(seed + 1, len(lengths) * steps).view(len(lengths), steps)
-    cache = make_cache(model, len(lengths), max(lengths) + steps)
-    with torch.no_grad():
-        read = model(torch.cat(prompts), Prefill(cache, lengths)).split(lengths)
-        grown = torch.stack([model(new[:, step], Decode(cache)) for step in range(steps)], dim=1)
-        for row, prompt in enumerate(prompts):
-            expected = alone(model, torch.cat([prompt, new[row]]))
-            close(torch.cat([read[row], grown[row]]), expected)
-    assert cache.lengths.tolist() == [length + steps for length in lengths]
-
-
-@FAMILIES
-@settings(max_examples=15, deadline=None)
-@given(st.data())
-def test_rows_of_a_cache_can_be_kept_copied_and_joined(models, family, data):
-    model = models[family]
-    texts, cache = [], None
-    with torch.no_grad():
-        for turn in range(3):
-            lengths = data.draw(st.lists(st.integers(1, 20), min_size=1, max_size=3), label="lengths")
-            fresh = make_cache(model, len(lengths), max(lengths) + data.draw(st.integers(9, 20), label="room"))
-            prompts = draw(turn, sum(lengths)).split(lengths)
-            model(torch.cat(prompts), Prefill(fresh, lengths))
-            texts += prompts
-            if cache is None:
-                cache = fresh
-            else:
-                cache.join(fresh)
-            rows = data.draw(st.lists(st.integers(0, len(texts) - 1), min_size=1, max_size=6), label="rows")
-            cache.keep(torch.tensor(rows))
-            texts = [texts[row] for row in rows]
-            for step in range(data.draw(st.integers(0, 3), label="steps")):
-                new = draw(100 * turn + step, len(texts))
-                found = model(new, Decode(cache))
-                texts = [torch.cat([text, token[None]]) for text, token in zip(texts, new, strict=True)]
-                close(found, torch.stack([alone(model, text)[-1] for text in texts]))
-
-
-def make_cache(model, rows, capacity):
-    config = model.config
-    return Cache(config.layers, rows, config.kv_heads, capacity, config.head_width)

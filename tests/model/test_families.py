@@ -5,7 +5,8 @@ import random
 import pytest
 import torch
 
-from underdog.model.attention import Cache, Decode, Packed, Prefill, end_to_end
+from underdog.model.attention import Packed, end_to_end
+from underdog.model.cache import Cache, Decode, Prefill
 from underdog.model.families import FAMILIES
 from underdog.model.weights import load_pretrained, save_pretrained
 
@@ -164,9 +165,9 @@ def test_padding_does_not_matter(pair, side):
 def test_generating_with_a_cache_scores_alike(pair):
     """Through the length at which a window or a scaling begins to matter."""
     theirs, ours, _ = pair
-    document, read, c = IDS[:48], 12, ours.config
-    cache = Cache(c.layers, 1, c.kv_heads, len(document), c.head_width)
-    found = [ours.logits(ours(document[:read], Prefill(cache, [read])))]
+    document, read = IDS[:48], 12
+    cache = Cache(ours.config, [read], len(document) - read)
+    found = [ours.logits(ours(document[:read], Prefill(cache)))]
     answer = theirs(document[None, :read], use_cache=True)
     expected = [answer.logits[0]]
     for step in range(read, len(document)):
@@ -181,10 +182,10 @@ def test_rows_of_mixed_length_generate_as_if_alone(pair):
     _, ours, by_length = pair
     if by_length:
         pytest.skip("keys keep the angles they were stored with, theirs too")
-    lengths, steps, c = [40, 3, 18], 8, ours.config
+    lengths, steps = [40, 3, 18], 8
     prompts, new = IDS[:61].split(lengths), IDS[100:124].view(3, steps)
-    cache = Cache(c.layers, 3, c.kv_heads, 48, c.head_width)
-    ours(torch.cat(prompts), Prefill(cache, lengths))
+    cache = Cache(ours.config, lengths, steps)
+    ours(torch.cat(prompts), Prefill(cache))
     grown = torch.stack([ours.logits(ours(new[:, step], Decode(cache))) for step in range(steps)], dim=1)
     for row, prompt in enumerate(prompts):
         whole = torch.cat([prompt, new[row]])
@@ -221,9 +222,8 @@ def test_half_precision_stays_near(name, tmp_path):
     theirs.bfloat16().save_pretrained(tmp_path)
     ours = load_pretrained(tmp_path, dtype=None)
     assert {weight.dtype for weight in ours.parameters()} == {torch.bfloat16}
-    c = ours.config
-    cache = Cache(c.layers, 1, c.kv_heads, 40, c.head_width, dtype=torch.bfloat16)
-    found = [ours.logits(ours(IDS[:39], Prefill(cache, [39]))), ours.logits(ours(IDS[39:40], Decode(cache)))]
+    cache = Cache(ours.config, [39], 1, dtype=torch.bfloat16)
+    found = [ours.logits(ours(IDS[:39], Prefill(cache))), ours.logits(ours(IDS[39:40], Decode(cache)))]
     error = (torch.cat(found).float() - expected).abs().mean() / expected.std()
     reference = (theirs(IDS[None, :40]).logits[0].float() - expected).abs().mean() / expected.std()
     assert error < 1.3 * reference + 1e-3

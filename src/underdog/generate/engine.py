@@ -12,7 +12,7 @@ import torch
 from underdog.errors import UserError
 from underdog.generate.sampling import Sampling, choose
 from underdog.lanes import check, lanes, side_by_side
-from underdog.model.attention import Cache, Decode, Prefill
+from underdog.model.cache import Cache, Decode, Prefill
 from underdog.model.decoder import Decoder
 from underdog.seeds import derive
 
@@ -84,7 +84,7 @@ class Engine:
         """The finished rows of one lane."""
         finished: list[_Row] = []
         random = _generator(sampling, lane)
-        most = self._most_rows(requests)
+        most = self._most_rows(requests, n)
         waiting = list(requests)[::-1]
         batch = _RunningBatch(self.model)
         while waiting or batch.live:
@@ -115,8 +115,8 @@ class Engine:
             raise UserError(f"The prompt has {len(prompt)} tokens; the model's context holds {self.context}.")
         return min(sampling.max_new_tokens, room)
 
-    def _most_rows(self, requests: Sequence[_Request]) -> int:
-        longest = max(len(request.ids) + request.limit for request in requests)
+    def _most_rows(self, requests: Sequence[_Request], n: int) -> int:
+        longest = max(len(request.ids) // n + request.limit for request in requests)
         a_row = Cache.bytes_per_token(self.model.config) * longest
         return min(self._rows, max(1, CACHE_BYTES // lanes() // a_row))
 
@@ -145,16 +145,12 @@ class _RunningBatch:
 
     def admit(self, requests: Sequence[_Request], n: int) -> None:
         """Reads the prompts and adds `n` rows for each."""
-        config = self._model.config
         lengths = [len(request.ids) for request in requests]
-        capacity = max(length + request.limit for length, request in zip(lengths, requests, strict=True))
-        cache = Cache(config.layers, len(requests), config.kv_heads, capacity, config.head_width)
+        cache = Cache(self._model.config, lengths, max(request.limit for request in requests), n)
         ids_N = torch.tensor([token for request in requests for token in request.ids])
-        hidden_ND = self._model(ids_N, Prefill(cache, lengths))
+        hidden_ND = self._model(ids_N, Prefill(cache))
         last = torch.tensor(lengths).cumsum(0) - 1
-        copies = torch.arange(len(requests)).repeat_interleave(n)
-        cache.keep(copies)
-        logits_RV = self._model.logits(hidden_ND[last])[copies]
+        logits_RV = self._model.logits(hidden_ND[last]).repeat_interleave(n, dim=0)
         self._drop_done(patience=0.0)
         if self._slots:
             self._cache.join(cache)
@@ -182,7 +178,7 @@ class _RunningBatch:
             if row is not None and (row.ids[-1] == stop or len(row.ids) >= row.limit):
                 done.append(row)
                 self._slots[slot] = None
-                self._cache.lengths[slot] = 0  # it is computed on for a while, and must not outgrow the cache
+                self._cache.answers.lengths[slot] = 0  # it is computed on for a while, and must not outgrow the cache
         return done
 
     def read(self) -> None:

@@ -11,18 +11,18 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         wide = _wide(x)
-        scale = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        scale = torch.linalg.vecdot(wide, wide).div_(x.shape[-1]).add_(eps).rsqrt_()[..., None]
         ctx.save_for_backward(x, weight, scale)
         return (wide * scale).mul_(weight).to(x.dtype)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
         x, weight, scale = ctx.saved_tensors
-        normed, grad = _wide(x) * scale, _wide(grad)
-        grad_weight = (grad * normed).flatten(0, -2).sum(0)
+        wide, grad = _wide(x), _wide(grad)
+        grad_weight = scale.flatten() @ (grad * wide).flatten(0, -2)
         grad = grad * weight
-        along = (grad * normed).sum(-1, keepdim=True).div_(x.shape[-1])
-        grad_x = torch.addcmul(grad, normed, along, value=-1).mul_(scale)
+        along = torch.linalg.vecdot(grad, wide)[..., None].mul_(scale.square()).div_(-x.shape[-1])
+        grad_x = grad.addcmul_(wide, along).mul_(scale)
         return grad_x.to(x.dtype), grad_weight.to(weight.dtype), None
 
 

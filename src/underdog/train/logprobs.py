@@ -32,12 +32,12 @@ class _TargetLogprobs(torch.autograd.Function):
         weight, exact = weight_VD.to(hidden_ND.dtype), _exact(hidden_ND)
         logprob_N, entropy_N, normaliser_N = hidden_ND.new_empty(3, len(targets_N), dtype=exact)
         for part in chunks(len(targets_N), len(weight)):
-            scores = (hidden_ND[part] @ weight.T).to(exact) / temperature
-            normaliser = scores.logsumexp(-1)
-            logprob_N[part] = scores.gather(-1, targets_N[part, None]).squeeze(-1) - normaliser
-            probabilities = (scores - normaliser[:, None]).exp_()
-            entropy_N[part] = normaliser - (probabilities * scores).sum(-1)
-            normaliser_N[part] = normaliser
+            targets = targets_N[part, None]
+            scores = (hidden_ND[part] / temperature @ weight.T).to(exact)
+            logprobs = scores.log_softmax(-1)
+            logprob_N[part] = logprobs.gather(-1, targets).squeeze(-1)
+            normaliser_N[part] = scores.gather(-1, targets).squeeze(-1) - logprob_N[part]
+            entropy_N[part] = -torch.linalg.vecdot(torch.exp(logprobs, out=scores), logprobs)
         ctx.save_for_backward(hidden_ND, weight_VD, targets_N, normaliser_N)
         ctx.temperature = temperature
         ctx.mark_non_differentiable(entropy_N)
@@ -50,13 +50,11 @@ class _TargetLogprobs(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden_ND)
         grad_weight = torch.zeros_like(weight_VD, dtype=exact) if ctx.needs_input_grad[1] else None
         for part in chunks(len(targets_N), len(weight)):
-            hidden, targets, grad = hidden_ND[part], targets_N[part], grad_N[part, None]
-            scores = (hidden @ weight.T).to(exact) / ctx.temperature
-            slope = scores.sub_(normaliser_N[part, None]).exp_().mul_(-grad)
-            slope.scatter_add_(-1, targets[:, None], grad)
-            slope /= ctx.temperature
+            hidden, targets, grad = hidden_ND[part] / ctx.temperature, targets_N[part], grad_N[part, None]
+            scores = (hidden @ weight.T).to(exact)
+            slope = scores.sub_(normaliser_N[part, None]).exp_().mul_(-grad).scatter_add_(-1, targets[:, None], grad)
             _spread(slope, hidden, weight, grad_hidden[part], grad_weight)
-        return grad_hidden, grad_weight, None, None
+        return grad_hidden.div_(ctx.temperature), grad_weight, None, None
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -75,13 +73,15 @@ class _CrossEntropy(torch.autograd.Function):
         for part in chunks(len(targets_N), len(weight)):
             hidden, targets, weights = hidden_ND[part], targets_N[part, None], weights_N[part, None]
             scores = (hidden @ weight.T).to(exact)
-            normaliser = scores.logsumexp(-1, keepdim=True)
-            total += (weights * (normaliser - scores.gather(-1, targets))).sum()
+            logprobs = scores.log_softmax(-1)
+            logprob = logprobs.gather(-1, targets)
+            total -= (weights * logprob).sum()
             slopes = weights
             if z:
+                normaliser = scores.gather(-1, targets) - logprob
                 squares += z * (weights * normaliser.square()).sum()
                 slopes = weights * (1 + 2 * z * normaliser)
-            slope = scores.sub_(normaliser).exp_().mul_(slopes).scatter_add_(-1, targets, -weights)
+            slope = torch.exp(logprobs, out=scores).mul_(slopes).scatter_add_(-1, targets, -weights)
             _spread(slope, hidden, weight, grad_hidden[part], grad_weight)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.mark_non_differentiable(squares)
