@@ -139,7 +139,7 @@ def test_a_damaged_artifact_is_named_and_can_be_made_again(tmp_path):
 
 def test_a_foreign_checkpoint_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    refused("chat", str(tmp_path), "hello", says=[str(tmp_path), "not exported by Underdog"])
+    refused("chat", str(tmp_path), "hello", says=[str(tmp_path), "has no tokenizer.json"])
 
 
 def test_a_busy_port_is_named(tiny_folder):

@@ -30,7 +30,13 @@ RecipeFile = Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/demo.to
 Root = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs and their artifacts.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a setting: --set sft.steps=200 (repeatable).")]
 Scale = Annotated[float, typer.Option(help="Shrink (or grow) tokens, model, context and batch together.", min=1e-12)]
-ModelPath = Annotated[Path, typer.Argument(help="A run (runs/demo-…) or a checkpoint folder.", show_default=False)]
+ModelPath = Annotated[
+    str,
+    typer.Argument(
+        help="A run (runs/demo-…), a checkpoint folder, a .gguf file or http://host/v1#name.", show_default=False
+    ),
+]
+Context = Annotated[int | None, typer.Option(help="Tokens that a conversation may have (GGUF files).", min=64)]
 
 
 @app.command()
@@ -147,15 +153,24 @@ def chat(
     temperature: Annotated[float | None, typer.Option(help="0 = always the likeliest token.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer, reasoning included.")] = None,
     seed: Annotated[int | None, typer.Option(help="Equal seeds give equal answers.")] = None,
+    thinking: Annotated[bool | None, typer.Option(help="Ask the chat template for a mode.", show_default=False)] = None,
+    thinking_budget: Annotated[int | None, typer.Option(help="Tokens of reasoning, then the answer.")] = None,
+    context: Context = None,
 ) -> None:
     """Talk to a model in the terminal. What is not set comes from the model's own generation_config.json."""
     from underdog.generate.open import open_model
-    from underdog.generate.session import Options
+    from underdog.generate.options import Options
     from underdog.serve.terminal import chat as talk
     from underdog.serve.terminal import chat_once
 
-    served = open_model(model)
-    options = Options(temperature=temperature, max_new_tokens=max_tokens, seed=seed)
+    served = open_model(model, context)
+    options = Options(
+        temperature=temperature,
+        max_new_tokens=max_tokens,
+        seed=seed,
+        thinking=thinking,
+        thinking_budget=thinking_budget,
+    )
     if prompt is None:
         talk(served, options=options, system=system)
     else:
@@ -167,6 +182,7 @@ def serve(
     model: ModelPath,
     host: Annotated[str, typer.Option(help="Address to listen on; there are no passwords.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 = any that is free.", min=0, max=65535)] = 8000,
+    context: Context = None,
 ) -> None:
     """Serve a model: the OpenAI chat API, and a chat page in the browser."""
     from underdog.generate.open import open_model
@@ -175,7 +191,7 @@ def serve(
     def ready(address: str) -> None:
         print(f"chat page  {address}\nAPI        {address.rstrip('/')}/v1\nCtrl-C stops.", flush=True)
 
-    start(open_model(model), host, port, ready)
+    start(open_model(model, context), host, port, ready)
 
 
 @app.command()

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from underdog.errors import UserError
-from underdog.generate.engine import Ending, Engine
-from underdog.generate.sampling import Sampling
+from underdog.generate.engine import Engine
+from underdog.generate.interface import Ending, Sampling
 from underdog.model.attention import Packed, end_to_end
 
 STOP = 7
@@ -46,7 +46,7 @@ def test_greedy_is_what_reading_everything_anew_would_give(model):
     found = Engine(model, STOP).generate(asked, Sampling(0, max_new_tokens=16))
     expected = [greedy_by_hand(model, prompt, 16) for prompt in asked]
     assert [one.ids for (one,) in found] == expected
-    assert {one.ending for (one,) in found} == set(Ending)
+    assert {one.ending for (one,) in found} == {Ending.STOPPED, Ending.TRUNCATED}
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 8, 64])
@@ -82,7 +82,7 @@ def test_every_prompt_gets_n_answers_that_end_as_they_say(model, rows, n):
         assert STOP not in one.ids[:-1]
         assert (one.ids[-1] == STOP) == (one.ending is Ending.STOPPED)
         assert one.ending is Ending.STOPPED or len(one.ids) == 6
-    assert {one.ending for completions in found for one in completions} == set(Ending)
+    assert {one.ending for completions in found for one in completions} == {Ending.STOPPED, Ending.TRUNCATED}
     if n > 1:
         assert any(len({tuple(one.ids) for one in completions}) > 1 for completions in found)
 

@@ -13,8 +13,8 @@ PLAIN = st.text(alphabet="ab <>/\n\t.2é你🙂", max_size=30)
 
 def read(tokenizer, ids, stop=()):
     """(reasoning, content, the reading) of a whole answer."""
-    reading = Reading(tokenizer, stop)
-    pieces = [reading.add(token) for token in ids] + [reading.end()]
+    reading = Reading(stop)
+    pieces = [reading.add(tokenizer.pieces[token]) for token in ids] + [reading.end()]
     return "".join(r for r, _ in pieces), "".join(c for _, c in pieces), reading
 
 
@@ -44,8 +44,8 @@ def test_any_ids_give_the_text_that_the_tokenizer_gives_and_no_marks(tokenizer, 
 
 
 def test_a_character_split_over_tokens_comes_whole(tokenizer):
-    reading = Reading(tokenizer)
-    pieces = [reading.add(token)[1] for token in one_token_a_byte(tokenizer, "é🙂")]
+    reading = Reading()
+    pieces = [reading.add(tokenizer.pieces[token])[1] for token in one_token_a_byte(tokenizer, "é🙂")]
     assert pieces == ["", "é", "", "", "", "🙂"]
 
 
@@ -56,8 +56,8 @@ def test_a_broken_character_does_not_hold_up_what_follows(tokenizer):
 
 
 def test_text_comes_as_soon_as_it_is_certain(tokenizer):
-    reading = Reading(tokenizer)
-    pieces = [reading.add(token) for token in one_token_a_byte(tokenizer, "<think>a <b</think> c ")]
+    reading = Reading()
+    pieces = [reading.add(tokenizer.pieces[token]) for token in one_token_a_byte(tokenizer, "<think>a <b</think> c ")]
     assert [p for p in pieces if any(p)] == [("a", ""), (" ", ""), ("<b", ""), ("", "c")]
 
 

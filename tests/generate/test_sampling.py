@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from underdog.generate.sampling import Sampling, choose
+from underdog.generate.interface import Sampling
+from underdog.generate.sampling import choose
 
 LOGITS = torch.tensor([1.5, 0.5, 0.0, -0.5, -1.5, -3.0])
 DRAWS = 40_000

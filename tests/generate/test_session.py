@@ -3,10 +3,12 @@ from itertools import takewhile
 import pytest
 
 from underdog.errors import UserError
-from underdog.generate.engine import Ending
+from underdog.generate.engine import Engine
+from underdog.generate.interface import Ending, Sampling
+from underdog.generate.options import ContextFull, OptionError, Options
 from underdog.generate.reading import Reading
-from underdog.generate.sampling import Sampling
-from underdog.generate.session import ContextFull, OptionError, Options, collect
+from underdog.generate.session import collect
+from underdog.generate.structure import Structure
 from underdog.tokens.chat import prompt_ids
 from underdog.tokens.messages import Message
 
@@ -52,9 +54,9 @@ def test_an_answer_that_is_cut_off_or_empty_says_so(scripted, text, ends, conten
 
 
 def test_a_full_context_is_named_as_the_limit(scripted):
-    answer = collect(scripted("cat " * 300, ends=False).reply(ASKED))
-    assert answer.finish.notice == "The answer is cut off: the context of 256 tokens was reached."
-    assert answer.finish.prompt_tokens + answer.finish.new_tokens == 256
+    answer = collect(scripted("cat " * 1100, ends=False).reply(ASKED))
+    assert answer.finish.notice == "The answer is cut off: the context of 1024 tokens was reached."
+    assert answer.finish.prompt_tokens + answer.finish.new_tokens == 1024
 
 
 def test_too_long_a_conversation_is_refused_with_both_numbers(served, tokenizer):
@@ -101,10 +103,12 @@ def test_the_user_has_the_last_word(served, messages):
 
 def test_a_real_model_says_what_its_engine_generates(served, tokenizer):
     sampling = Sampling(temperature=0.8, top_k=20, max_new_tokens=40, seed=3)
-    ((completion,),) = served.engine.generate([prompt_ids(ASKED, tokenizer)], sampling)
+    ((completion,),) = Engine(served.engine.model, tokenizer.turn_end).generate(
+        [prompt_ids(ASKED, tokenizer)], sampling
+    )
     said = list(takewhile(lambda token: token not in (tokenizer.turn_end, tokenizer.end_of_text), completion.ids))
-    reading = Reading(tokenizer)
-    pieces = [reading.add(token) for token in said] + [reading.end()]
+    reading = Reading()
+    pieces = [reading.add(tokenizer.pieces[token]) for token in said] + [reading.end()]
     reasoning, content = ("".join(texts) for texts in zip(*pieces, strict=True))
     answer = collect(served.reply(ASKED, Options(temperature=0.8, top_k=20, max_new_tokens=40, seed=3)))
     assert answer.message == Message("assistant", content, reasoning or None)
@@ -134,3 +138,34 @@ def test_the_model_stops_when_nobody_reads_on(scripted, how):
         collect(served.reply(ASKED, Options(stop=("b",))))
     assert served.engine.closed
     assert served.engine.drawn < 5
+
+
+def test_a_thought_that_uses_up_its_budget_is_ended_for_the_model(served):
+    opened = "<think>"
+    # Where it may think, it does.
+    options = Options(
+        structure=Structure.choice(["yes", "no"]),
+        thinking_budget=5,
+        seed=2,
+        bias={served.chat.encode(opened)[0]: 100.0},
+    )
+    answer = collect(served.reply(ASKED, options))
+    assert answer.message.content in ("yes", "no")
+    assert answer.finish.reasoning_tokens <= 7
+    assert answer.message.reasoning is not None
+
+
+def test_an_answer_of_a_structure_is_left_as_it_is(served):
+    structure = Structure.regex(r" {2}\d{2} ")
+    assert collect(served.complete("x", Options(structure=structure, seed=1))).message.content.startswith("  ")
+
+
+def test_a_text_is_continued_as_it_is(scripted):
+    answer = collect(scripted(" <think>a</think> b ").complete("x"))
+    assert (answer.message.content, answer.message.reasoning) == (" <think>a</think> b ", None)
+
+
+def test_log_probabilities_of_the_content_only(served):
+    answer = collect(served.reply(ASKED, Options(alternatives=2, max_new_tokens=8, seed=1, thinking=False)))
+    assert len(answer.scored) >= answer.finish.new_tokens - 1
+    assert all(len(top) == 2 and scored.logprob <= top[0].logprob for scored, top in answer.scored)

@@ -11,7 +11,7 @@ import torch
 
 from underdog.errors import UserError
 from underdog.generate.engine import Engine
-from underdog.generate.sampling import Sampling
+from underdog.generate.interface import Sampling
 from underdog.model import gguf
 from underdog.model.attention import Packed, end_to_end
 from underdog.model.decoder import Decoder

@@ -6,37 +6,40 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from underdog.generate.engine import Engine
+from underdog.generate.chat import TemplateChat
+from underdog.generate.interface import Capabilities, Token
 from underdog.generate.session import Served
+from underdog.generate.torch_engine import TorchEngine
 from underdog.serve.server import address, bind, build_server
 
 
 @pytest.fixture(scope="session")
 def tiny_served(tokenizer, tiny) -> Served:
     """A real model, if a senseless one."""
-    return Served("tiny", Engine(tiny(vocabulary=tokenizer.vocabulary), tokenizer.turn_end), tokenizer)
+    return Served("tiny", TorchEngine(tiny(vocabulary=tokenizer.vocabulary), tokenizer), TemplateChat(tokenizer))
 
 
 class Scripted:
     """An engine that says `text` over and over, a token every `pause` seconds, and knows what happened to it."""
 
     context = 4096
+    capabilities = Capabilities()
 
     def __init__(self, tokenizer, text: str, pause: float):
         self.ids = tokenizer.encode(text)
         self.end = tokenizer.turn_end
         self.pause = pause
         self.prompts: list[str] = []  # in the order of service
-        self.read = tokenizer.decode
+        self.tokenizer = tokenizer
         self.closed = threading.Semaphore(0)  # released once for every answer that ended
 
-    def stream(self, prompt, sampling):
-        self.prompts.append(self.read(prompt))
+    def stream(self, prompt, drawing):
+        self.prompts.append(self.tokenizer.decode(prompt))
         ids = self.ids if self.pause == 0 else self.ids * 1000
         try:
-            for token in [*ids, self.end][: sampling.max_new_tokens]:
+            for token in [*ids, self.end][: drawing.sampling.max_new_tokens]:
                 time.sleep(self.pause)
-                yield token, 0.0
+                yield Token(self.tokenizer.pieces[token], closes=token in self.tokenizer.stops)
         finally:
             self.closed.release()
 
@@ -46,7 +49,7 @@ def scripted(tokenizer):
     """(text, pause) -> a model that says the text; with a pause it goes on saying it."""
 
     def make(text: str, pause: float = 0.0) -> Served:
-        return Served("scripted", Scripted(tokenizer, text, pause), tokenizer)
+        return Served("scripted", Scripted(tokenizer, text, pause), TemplateChat(tokenizer))
 
     return make
 

@@ -9,7 +9,8 @@ import httpx
 import openai
 import pytest
 
-from underdog.generate.session import Options, collect
+from underdog.generate.options import Options
+from underdog.generate.session import collect
 from underdog.tokens.messages import Message
 
 ASKED = [{"role": "user", "content": "2 + 2?"}]

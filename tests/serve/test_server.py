@@ -55,7 +55,7 @@ print("bye")
 
 
 def test_ctrl_c_ends_it_quietly_even_in_the_middle_of_an_answer(tiny_served, tmp_path):
-    save_pretrained(tiny_served.engine.model, tiny_served.tokenizer, tmp_path / "small")
+    save_pretrained(tiny_served.engine.model, tiny_served.chat.tokenizer, tmp_path / "small")
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, tmp_path / "small"],
         stdout=subprocess.PIPE,

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from underdog.errors import UserError
-from underdog.generate.session import Options
+from underdog.generate.options import Options
 from underdog.serve.terminal import chat, chat_once
 
 

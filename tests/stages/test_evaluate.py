@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from underdog.generate.engine import Completion, Ending
+from underdog.generate.engine import Completion
+from underdog.generate.interface import Ending
 from underdog.stages.evaluate import accuracies, evaluate, interval
 from underdog.train.rollouts import Rollout
 from underdog.verify.problem import Verdict

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import underdog.verify.registry as registry
-from underdog.generate.engine import Completion, Ending
+from underdog.generate.engine import Completion
+from underdog.generate.interface import Ending
 from underdog.model.weights import load_pretrained, save_pretrained
 from underdog.recipe.schema import Reinforce, Reset
 from underdog.stages.reinforce import batches, minibatches, reinforce

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import underdog.verify.registry as registry
-from underdog.generate.engine import Completion, Ending, Engine
+from underdog.generate.engine import Completion, Engine
+from underdog.generate.interface import Ending
 from underdog.recipe.schema import Reinforce
 from underdog.tokens.messages import Message
 from underdog.train.batch import collate_groups

@@ -5,25 +5,18 @@ Shapes: R rows being generated, V vocabulary.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import torch
 
 from underdog.errors import UserError
-from underdog.generate.sampling import Sampling, choose
+from underdog.generate.interface import Ending, Sampling
+from underdog.generate.sampling import choose
 from underdog.lanes import check, lanes, side_by_side
 from underdog.model.cache import Cache, Decode, Prefill
 from underdog.model.decoder import Decoder
 from underdog.seeds import derive
 
 CACHE_BYTES = 2**29  # what the keys and values of all batches together may take
-
-
-class Ending(Enum):
-    """How a completion ended."""
-
-    STOPPED = "stop"  # the model closed its turn
-    TRUNCATED = "length"  # it ran into the limit of new tokens or of the context
 
 
 @dataclass(frozen=True)

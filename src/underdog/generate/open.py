@@ -1,37 +1,65 @@
-"""Opening a model for use: a checkpoint folder, or a run that made one."""
+"""Opening a model for use: a checkpoint folder, a run that made one, a GGUF file, or a server's address."""
 
+import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from underdog.artifacts.files import read_json
 from underdog.errors import UserError, nearest
-from underdog.generate.engine import Engine
-from underdog.generate.sampling import Sampling
-from underdog.generate.session import OptionError, Options, Served
-from underdog.model.weights import load_pretrained
-from underdog.tokens.tokenizer import Tokenizer
+from underdog.generate.options import OptionError, Options
+from underdog.generate.session import Model, Served
 
 CONFIG = "config.json"
 RUN = "run.json"
 MODEL = "model"  # inside a run: a link to the folder that it exported
+KEY = "UNDERDOG_API_KEY"  # environment: what a server at an address wants to see
 
 
-def open_model(path: Path | str) -> Served:
-    """Loads a Hugging Face folder, or the model of a run (runs/<name>-<key>). It is talked to by the chat template that
-    the folder brings.
+def open_model(path: Path | str, context: int | None = None) -> Model:
+    """Opens what a person names.
+
+    - a Hugging Face folder, or a run (runs/<name>-<key>): the built-in engine; it is talked to by the chat template
+      that the folder brings;
+    - a .gguf file: llama.cpp;
+    - http://host/v1#model: a server of OpenAI's API; the model may be left out where there is one only. The key comes
+      from $UNDERDOG_API_KEY.
+
+    Args:
+        context: tokens that a conversation may have, for GGUF files.
 
     Raises:
-        UserError: there is no such folder, the run has no model yet, or the folder is damaged or has no template.
+        UserError: there is no such thing, the run has no model yet, the folder is damaged, or the server does not
+            answer.
     """
+    if urlsplit(str(path)).scheme in ("http", "https"):
+        from underdog.generate.remote import Remote
+
+        address, _, name = str(path).partition("#")
+        return Remote(address, name or None, os.environ.get(KEY))
     path = Path(path)
+    if path.suffix == ".gguf" and path.is_file():
+        from underdog.generate.llamacpp import LlamaCpp
+
+        engine = LlamaCpp(path, context)
+        return Served(path.stem, engine, engine)
+    return _open_folder(path)
+
+
+def _open_folder(path: Path) -> Served:
+    from underdog.generate.chat import TemplateChat
+    from underdog.generate.torch_engine import TorchEngine
+    from underdog.model.weights import load_pretrained
+    from underdog.tokens.tokenizer import Tokenizer
+
     folder = _checkpoint(path)
     try:
         tokenizer = Tokenizer.load(folder)
-        tokenizer.template_for(tools=False)
+        chat = TemplateChat(tokenizer)
     except UserError as problem:
         raise UserError(f"{folder}: {problem}", hint=problem.hint) from None
     model = load_pretrained(folder)
     tokenizer.check_fits(model.config.vocabulary, folder)
-    return Served(_name(path), Engine(model, tokenizer.turn_end), tokenizer, _defaults(folder))
+    return Served(_name(path), TorchEngine(model, tokenizer), chat, _defaults(folder))
 
 
 def _checkpoint(path: Path) -> Path:
@@ -40,7 +68,7 @@ def _checkpoint(path: Path) -> Path:
         raise UserError(f"There is no folder {path}.", hint=_where(path))
     if not path.is_dir():
         raise UserError(
-            f"{path} is a file; a model is a folder.",
+            f"{path} is a file; a model is a folder, or a file that ends in .gguf.",
             hint="Give the folder with config.json and model.safetensors, or the run that made it.",
         )
     if (path / RUN).exists():
@@ -71,20 +99,17 @@ def _where(path: Path) -> str:
     return "Give a checkpoint folder, or the folder of a finished run (runs/<name>-<key>)."
 
 
-def _defaults(folder: Path) -> Sampling:
+def _defaults(folder: Path) -> Options:
     """How the model wants to be sampled, from generation_config.json."""
     path = folder / "generation_config.json"
     said = read_json(path) if path.exists() else {}
     try:
-        options = Options(
+        return Options(
             temperature=said.get("temperature") if said.get("do_sample", True) else 0.0,
-            top_p=said.get("top_p"),
-            top_k=said.get("top_k"),
+            **{name: said.get(name) for name in ("top_p", "top_k", "min_p", "repetition_penalty")},
         )
     except (OptionError, TypeError, AttributeError) as problem:
         raise UserError(f"{path}: {problem}") from None
-    given = {name: getattr(options, name) for name in ("temperature", "top_p", "top_k")}
-    return Sampling(**{name: value for name, value in given.items() if value is not None})
 
 
 def _name(path: Path) -> str:

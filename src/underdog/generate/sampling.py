@@ -1,21 +1,11 @@
 """Drawing the next token. Shapes: R rows, V vocabulary."""
 
-from dataclasses import dataclass
+import math
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are drawn. Rollouts for training keep `top_p` = 1 and `top_k` = 0: a truncated distribution
-    biases the ratios (facts: ProRL)."""
-
-    temperature: float = 1.0  # 0 = greedy
-    top_p: float = 1.0
-    top_k: int = 0  # 0 = all
-    max_new_tokens: int = 256
-    seed: int = 0
+from underdog.generate.interface import Sampling
 
 
 def choose(logits_RV: Tensor, sampling: Sampling, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -27,6 +17,9 @@ def choose(logits_RV: Tensor, sampling: Sampling, random: torch.Generator) -> tu
         logprobs_RV = (logits_RV / sampling.temperature).log_softmax(-1)
         if sampling.top_k or sampling.top_p < 1:
             logprobs_RV = _truncate(logprobs_RV, sampling.top_k, sampling.top_p).log_softmax(-1)
+        if sampling.min_p > 0:
+            least_R1 = logprobs_RV.amax(-1, keepdim=True) + math.log(sampling.min_p)
+            logprobs_RV = logprobs_RV.where(logprobs_RV >= least_R1, -torch.inf).log_softmax(-1)
         ids_R = _draw(logprobs_RV, random)
     return ids_R, logprobs_RV.gather(-1, ids_R[:, None]).squeeze(-1)
 

@@ -1,61 +1,19 @@
-"""A model in use: messages in, text out as it is drawn, reasoning and content apart."""
+"""A model in use: messages in, text out as it is drawn, reasoning, content and calls apart."""
 
 import secrets
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from underdog.errors import UserError
-from underdog.generate.engine import Ending, Engine
+from underdog.generate.chat import Chat, Prompt
+from underdog.generate.interface import Capabilities, Drawing, Ending, Engine, Sampling, Scored, Token
+from underdog.generate.options import ContextFull, OptionError, Options
 from underdog.generate.reading import Reading
-from underdog.generate.sampling import Sampling
-from underdog.tokens.chat import opens_thinking, prompt_ids
-from underdog.tokens.messages import Message
-from underdog.tokens.tokenizer import Tokenizer
-
-COLDEST = 1e-5  # lowest temperature above 0: dividing by less would overflow the scores
-
-
-class OptionError(UserError):
-    """Something asked for that cannot be had; `option` names it."""
-
-    def __init__(self, option: str, message: str, *, hint: str | None = None):
-        super().__init__(message, hint=hint)
-        self.option = option
-
-
-class ContextFull(OptionError):
-    """The conversation, with the new tokens asked for, is longer than the model's context."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How an answer is to be drawn. None leaves it to the model's own generation_config.json.
-
-    Raises:
-        OptionError: a value is out of range.
-    """
-
-    temperature: float | None = None  # 0 = greedy
-    top_p: float | None = None
-    top_k: int | None = None  # 0 = all
-    max_new_tokens: int | None = None  # None = as many as the context has room for
-    seed: int | None = None  # None = another one each time
-    stop: tuple[str, ...] = ()  # the content ends before the first of these; reasoning is not searched
-
-    def __post_init__(self):
-        rules = {
-            "temperature": (lambda t: t == 0 or COLDEST <= t <= 2, f"0 (greedy) or between {COLDEST:.5f} and 2"),
-            "top_p": (lambda p: 0 <= p <= 1, "between 0 and 1"),
-            "top_k": (lambda k: k >= 0, "0 (all tokens) or more"),
-            "max_new_tokens": (lambda n: n >= 1, "at least 1"),
-            "seed": (lambda seed: -(2**63) <= seed < 2**63, "a number of 64 bits"),
-            "stop": (lambda strings: all(strings) and len(strings) <= 16, "at most 16 strings, none of them empty"),
-        }
-        for name, (holds, rule) in rules.items():
-            value = getattr(self, name)
-            if value is not None and not holds(value):
-                raise OptionError(name, f"{name} must be {rule}.")
+from underdog.generate.structure import whole_grammar
+from underdog.generate.tools import read_call
+from underdog.tokens.messages import Message, ToolCall
+from underdog.tokens.tokenizer import END_THINK
 
 
 @dataclass(frozen=True)
@@ -76,6 +34,8 @@ class Delta:
     reasoning: str = ""
     content: str = ""
     finish: Finish | None = None
+    calls: tuple[ToolCall, ...] = ()
+    scored: tuple[tuple[Scored, tuple[Scored, ...]], ...] = ()  # tokens of the content, each with the likeliest ones
 
 
 Deltas = Generator[Delta, None, None]
@@ -87,6 +47,21 @@ class Answer:
 
     message: Message
     finish: Finish
+    scored: tuple[tuple[Scored, tuple[Scored, ...]], ...] = ()
+
+
+class Model(Protocol):
+    """What the rooms above talk to: a local engine (`Served`) or a server somewhere else (`remote.Remote`)."""
+
+    name: str
+    context: int | None  # tokens; None: not known
+    capabilities: Capabilities
+
+    def reply(self, messages: Sequence[Message], options: Options | None = None) -> Deltas: ...
+    def complete(self, text: str, options: Options | None = None) -> Deltas: ...
+    def score(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]: ...
+    def embed(self, texts: Sequence[str]) -> tuple[list[list[float]], int]: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -95,81 +70,180 @@ class Served:
 
     name: str
     engine: Engine
-    tokenizer: Tokenizer
-    defaults: Sampling = field(default_factory=Sampling)
+    chat: Chat
+    defaults: Options = field(default_factory=Options)  # as its generation_config.json says
+
+    @property
+    def context(self) -> int:
+        return self.engine.context
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.engine.capabilities
 
     def reply(self, messages: Sequence[Message], options: Options | None = None) -> Deltas:
         """The assistant's next turn, one delta a token. Closing the generator stops the model.
 
         Raises:
-            OptionError: at once, before anything is drawn: the conversation does not end with the user, or
+            OptionError: at once, before anything is drawn: the conversation does not end with the user or a tool, or
                 does not fit into the context with the tokens asked for. Nothing is ever cut silently.
         """
-        if not messages or messages[-1].role != "user":
+        if not messages or messages[-1].role not in ("user", "tool"):
             raise OptionError("messages", "The last message must be the user's.")
         options = options or Options()
-        prompt = prompt_ids(messages, self.tokenizer)
-        return self._stream(prompt, self._sampling(options, len(prompt)), options.stop)
+        offered = options.offer.shown if options.offer else ()
+        if offered and not self.chat.calls_tools:
+            raise OptionError("tools", f"The chat template of {self.name} has no form for tools that is read here.")
+        prompt = self.chat.prompt(messages, offered, options.thinking)
+        may = "may" if self.chat.thinks and options.thinking is not False else "no"
+        grammar = _grammar(options, "open" if prompt.thinking else may)
+        drawing = self._drawing(options, len(prompt.ids), "messages", grammar)
+        reading = Reading(options.stop, prompt.thinking, calls=bool(offered))
+        return self._stream(prompt, drawing, reading, options)
 
-    def _sampling(self, options: Options, prompt: int) -> Sampling:
-        context = self.engine.context
-        room = context - prompt
+    def complete(self, text: str, options: Options | None = None) -> Deltas:
+        """The text's continuation, all of it content."""
+        options = options or Options()
+        prompt = Prompt(self.chat.encode_document(text), thinking=False)
+        grammar = options.structure.whole() if options.structure else None
+        drawing = self._drawing(options, len(prompt.ids), "prompt", grammar)
+        return self._stream(prompt, drawing, Reading(options.stop, plain=True), options)
+
+    def score(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]:
+        """Log-probability of each answer to the conversation, in one pass over all of them."""
+        prompt = self.chat.prompt(messages, (), thinking=False).ids
+        options = [self.chat.encode_answer(answer) for answer in answers]
+        self._room(len(prompt) + max(map(len, options)), "messages")
+        return self.engine.score(prompt, options)
+
+    def embed(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
+        """A vector of length 1 for each text, and the tokens that were read."""
+        prompts = [self.chat.encode_document(text) for text in texts]
+        for ids in prompts:
+            if not ids:
+                raise OptionError("input", "A text to embed is empty.")
+            self._room(len(ids), "input")
+        return self.engine.embed(prompts), sum(map(len, prompts))
+
+    def close(self) -> None:
+        self.engine.close()
+
+    def _room(self, tokens: int, option: str) -> int:
+        room = self.context - tokens
         if room < 1:
             raise ContextFull(
-                "messages",
-                f"The conversation has {prompt} tokens; the model's context holds {context}, the answer included.",
+                option,
+                f"The {_NOUNS[option]} has {tokens} tokens; the model's context holds {self.context}, the answer "
+                "included.",
                 hint="Shorten it or start a new one.",
             )
+        return room
+
+    def _drawing(self, options: Options, prompt: int, option: str, grammar: str | None) -> Drawing:
+        room = self._room(prompt, option)
         limit = options.max_new_tokens or room
         if limit > room:
             raise ContextFull(
                 "max_new_tokens",
-                f"The conversation has {prompt} tokens and {limit} new ones are asked for, "
-                f"{prompt + limit} in all; the model's context holds {context}.",
+                f"The {_NOUNS[option]} has {prompt} tokens and {limit} new ones are asked for, "
+                f"{prompt + limit} in all; the model's context holds {self.context}.",
                 hint=f"Ask for at most {room} new tokens, or set no limit.",
             )
-        return Sampling(
-            temperature=_either(options.temperature, self.defaults.temperature),
-            top_p=_either(options.top_p, self.defaults.top_p),
-            top_k=_either(options.top_k, self.defaults.top_k),
+        chosen = {name: self._chosen(options, name) for name in (*SAMPLED, *PENALTIES)}
+        sampling = Sampling(
+            **{name: chosen[name] for name in SAMPLED if chosen[name] is not None},
             max_new_tokens=limit,
-            seed=_either(options.seed, secrets.randbits(63)),
+            seed=secrets.randbits(63) if options.seed is None else options.seed,
         )
+        penalties = {name: chosen[name] for name in PENALTIES if chosen[name] is not None}
+        return Drawing(sampling, **penalties, bias=options.bias, grammar=grammar, alternatives=options.alternatives)
 
-    def _stream(self, prompt: list[int], sampling: Sampling, stop: Sequence[str]) -> Deltas:
-        reading = Reading(self.tokenizer, stop, opens_thinking(prompt, self.tokenizer))
-        ending, drawn, reasoned = Ending.TRUNCATED, 0, 0
-        with closing(self.engine.stream(prompt, sampling)) as tokens:
-            for token, _ in tokens:
-                drawn += 1
-                if token in self.tokenizer.stops:
+    def _chosen(self, options: Options, name: str) -> float | None:
+        """What was asked for, else what the model's own settings say."""
+        wish = getattr(options, name)
+        return getattr(self.defaults, name) if wish is None else wish
+
+    def _stream(self, prompt: Prompt, drawing: Drawing, reading: Reading, options: Options) -> Deltas:
+        ending, drawn, reasoned, called = Ending.TRUNCATED, 0, 0, 0
+        with closing(self._tokens(prompt, drawing, reading, options)) as tokens:
+            for token in tokens:
+                drawn += token.count
+                if token.closes:
                     ending = Ending.STOPPED
                     break
                 was_thinking = reading.thinking
-                yield Delta(*reading.add(token))
-                reasoned += was_thinking or reading.thinking
+                texts = reading.add(token.data)
+                calls = tuple(call for text in reading.calls[called:] if (call := read_call(text)))
+                called = len(reading.calls)
+                thought = was_thinking or reading.thinking
+                reasoned += token.count * thought
+                scored = () if thought else tuple(zip(token.scored, token.top, strict=True))
+                yield Delta(*texts, calls=calls, scored=scored)
                 if reading.stopped:
                     break
         rest = reading.end()
         if reading.stopped:
             ending = Ending.STOPPED
-        context, limit = self.engine.context, f"limit of {sampling.max_new_tokens} new tokens"
-        if len(prompt) + drawn >= context:
-            limit = f"context of {context} tokens"
-        yield Delta(*rest, Finish(ending, len(prompt), drawn, reasoned, _notice(reading, ending, limit)))
+        if called and ending is Ending.STOPPED:
+            ending = Ending.CALLED
+        limit = f"limit of {drawing.sampling.max_new_tokens} new tokens"
+        if len(prompt.ids) + drawn >= self.context:
+            limit = f"context of {self.context} tokens"
+        yield Delta(*rest, Finish(ending, len(prompt.ids), drawn, reasoned, _notice(reading, ending, limit)))
+
+    def _tokens(
+        self, prompt: Prompt, drawing: Drawing, reading: Reading, options: Options
+    ) -> Generator[Token, None, None]:
+        """The engine's tokens; where a thought uses up its budget, its end is written for the model."""
+        written, spent, drawn = b"", 0, 0
+        with closing(self.engine.stream(prompt.ids, drawing)) as tokens:
+            for token in tokens:
+                if reading.thinking and options.thinking_budget is not None and spent >= options.thinking_budget:
+                    break
+                spent += token.count * reading.thinking
+                drawn += token.count
+                written += token.data
+                yield token
+            else:
+                return
+        ended = f"\n{END_THINK}\n\n"
+        so_far = [*prompt.ids, *self.chat.encode(written.decode(errors="replace")), *self.chat.encode(ended)]
+        left = min(drawing.sampling.max_new_tokens - drawn, self.context - len(so_far))
+        yield Token(ended.encode(), count=0)
+        if left > 0:
+            shorter = replace(drawing.sampling, max_new_tokens=left)
+            yield from self.engine.stream(so_far, replace(drawing, sampling=shorter, grammar=_grammar(options, "no")))
+
+
+SAMPLED = ("temperature", "top_p", "top_k", "min_p")
+PENALTIES = ("presence_penalty", "frequency_penalty", "repetition_penalty")
+_NOUNS = {"messages": "conversation", "prompt": "prompt", "input": "text"}
+
+
+def _grammar(options: Options, thinking: str) -> str | None:
+    if options.structure:
+        return options.structure.whole(thinking)
+    if options.offer and options.offer.shown:
+        # What may be said beside calls has room for a thought already.
+        return whole_grammar(options.offer.rules(), thinking if options.offer.forced else "no")
+    return None
 
 
 def collect(deltas: Iterable[Delta]) -> Answer:
     """Waits for the whole answer."""
     reasoning = content = ""
+    calls: tuple[ToolCall, ...] = ()
+    scored: tuple[tuple[Scored, tuple[Scored, ...]], ...] = ()
     finish = None
     for delta in deltas:
         reasoning += delta.reasoning
         content += delta.content
+        calls += delta.calls
+        scored += delta.scored
         finish = delta.finish
     if finish is None:
         raise ValueError("the deltas end without a finish")
-    return Answer(Message("assistant", content, reasoning or None), finish)
+    return Answer(Message("assistant", content, reasoning or None, calls), finish, scored)
 
 
 def _notice(reading: Reading, ending: Ending, limit: str) -> str | None:
@@ -179,13 +253,9 @@ def _notice(reading: Reading, ending: Ending, limit: str) -> str | None:
             return f"The answer is cut off: the {limit} was reached."
         cause = "while the model was still reasoning" if reading.thinking else "before an answer began"
         return f"There is no answer: the {limit} was reached {cause}."
-    if reading.answered:
+    if reading.answered or ending is Ending.CALLED:
         return None
     if reading.stopped:
         return "There is no answer: it began with a stop string."
     where = "inside its reasoning" if reading.thinking else "without one"
     return f"There is no answer: the model ended its turn {where}."
-
-
-def _either(wish, default):
-    return default if wish is None else wish

@@ -11,7 +11,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from underdog.generate.session import ContextFull, Deltas, OptionError, Served, collect
+from underdog.generate.options import ContextFull, OptionError
+from underdog.generate.session import Deltas, Model, collect
 from underdog.serve.errors import ApiError, install_handlers
 from underdog.serve.line import Line
 from underdog.serve.requests import ChatRequest, read_request
@@ -26,7 +27,7 @@ PAGE_RULES = (
 )
 
 
-def create_app(served: Served) -> FastAPI:
+def create_app(served: Model) -> FastAPI:
     """The application; `app.state.line` is the line before the model."""
     app = FastAPI(title="Underdog", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.line = line = Line()
@@ -67,14 +68,14 @@ def create_app(served: Served) -> FastAPI:
     return app
 
 
-def _check_model(name: str, served: Served) -> None:
+def _check_model(name: str, served: Model) -> None:
     if name != served.name:
         raise ApiError(
             404, f'There is no model "{name}" here; this is "{served.name}".', param="model", code="model_not_found"
         )
 
 
-def _reply(served: Served, asked: ChatRequest) -> Deltas:
+def _reply(served: Model, asked: ChatRequest) -> Deltas:
     """Starts a reply; nothing is drawn yet."""
     try:
         return served.reply([message.message() for message in asked.messages], asked.options())

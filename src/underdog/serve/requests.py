@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
 from underdog.errors import nearest
-from underdog.generate.session import Options
+from underdog.generate.options import Options
 from underdog.serve.errors import ApiError
 from underdog.tokens.messages import Message
 

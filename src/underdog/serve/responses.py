@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from underdog.generate.session import Answer, Delta, Finish, Served
+from underdog.generate.session import Answer, Delta, Finish, Model
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ def usage(finish: Finish) -> dict[str, Any]:
     }
 
 
-def model_card(served: Served, created: int) -> dict[str, Any]:
+def model_card(served: Model, created: int) -> dict[str, Any]:
     return {
         "id": served.name,
         "object": "model",
         "created": created,
         "owned_by": "underdog",
-        "context_length": served.engine.context,
+        "context_length": served.context,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from underdog.errors import UserError
-from underdog.generate.session import Served
+from underdog.generate.session import Model
 
 if TYPE_CHECKING:
     import uvicorn
@@ -16,7 +16,7 @@ PORT = 8000
 
 
 def serve(
-    served: Served, host: str = HOST, port: int = PORT, on_ready: Callable[[str], None] = lambda address: None
+    served: Model, host: str = HOST, port: int = PORT, on_ready: Callable[[str], None] = lambda address: None
 ) -> None:
     """Serves until Ctrl-C. `on_ready` gets the address of the chat page; the API is below it, at /v1.
 
@@ -77,7 +77,7 @@ def address(listening: socket.socket, host: str) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 
 
-def build_server(served: Served) -> "uvicorn.Server":
+def build_server(served: Model) -> "uvicorn.Server":
     """A server for sockets that are bound already; `should_exit` stops it."""
     try:
         import uvicorn

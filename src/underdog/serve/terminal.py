@@ -6,7 +6,8 @@ from collections.abc import Callable
 from rich.console import Console
 
 from underdog.errors import UserError
-from underdog.generate.session import Deltas, Options, Served
+from underdog.generate.options import Options
+from underdog.generate.session import Deltas, Model
 from underdog.tokens.messages import Message
 
 HELP = """\
@@ -21,7 +22,7 @@ _VISIBLE |= {0x7F: "\u2421"} | dict.fromkeys(range(0x80, 0xA0), "\ufffd")
 
 
 def chat(
-    served: Served,
+    served: Model,
     ask: Callable[[], str] | None = None,
     show: Console | None = None,
     options: Options | None = None,
@@ -61,7 +62,7 @@ def chat(
 
 
 def chat_once(
-    served: Served,
+    served: Model,
     prompt: str,
     options: Options | None = None,
     show: Console | None = None,
@@ -83,7 +84,7 @@ def _opening(system: str | None) -> list[Message]:
     return [Message("system", _clean(system))] if system else []
 
 
-def _turn(served: Served, history: list[Message], line: str, options: Options | None, show: Console) -> list[Message]:
+def _turn(served: Model, history: list[Message], line: str, options: Options | None, show: Console) -> list[Message]:
     """The conversation after one more question. One that got no answer leaves it as it was: an empty turn would
     only confuse the model."""
     asked = [*history, Message("user", _clean(line))]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from underdog.artifacts.store import Artifact, Draft
-from underdog.generate.engine import Ending, Engine
-from underdog.generate.sampling import Sampling
+from underdog.generate.engine import Engine
+from underdog.generate.interface import Ending, Sampling
 from underdog.model.weights import load_pretrained
 from underdog.recipe.schema import Evaluate
 from underdog.seeds import derive

@@ -7,7 +7,7 @@ import torch
 
 from underdog.artifacts.store import Artifact, Draft
 from underdog.generate.engine import Engine
-from underdog.generate.sampling import Sampling
+from underdog.generate.interface import Sampling
 from underdog.model.attention import Packed, end_to_end
 from underdog.model.decoder import Decoder
 from underdog.model.gguf import read_gguf, write_gguf

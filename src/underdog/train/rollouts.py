@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from underdog.generate.engine import Completion, Ending, Engine
-from underdog.generate.sampling import Sampling
+from underdog.generate.engine import Completion, Engine
+from underdog.generate.interface import Ending, Sampling
 from underdog.recipe.schema import Reinforce
 from underdog.seeds import derive
 from underdog.tokens.chat import prompt_ids

@@ -1,0 +1,293 @@
+"""llama.cpp as an engine: GGUF files, in this process, through xllamacpp.
+
+It batches what is asked at once, keeps what it has read of earlier prompts, and draws under the same grammars. Two
+things of it are not trusted: a grammar that it cannot read it would ignore without a word, so what comes out is checked
+again; and prompts longer than its context are refused before it sees them. Its presence and frequency penalties count
+the prompt's tokens too.
+
+xllamacpp gives completions in-process. Token ids, templates and the model's figures it gives only at its own HTTP
+address, on this machine's loopback, which is locked with a key that nobody else knows.
+"""
+
+import math
+import os
+import queue
+import secrets
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from underdog.errors import UserError
+from underdog.generate.chat import Prompt
+from underdog.generate.interface import Capabilities, Drawing, Sampling, Scored, Token
+from underdog.generate.reading import CALL
+from underdog.generate.structure import Checker
+from underdog.tokens.messages import Message, as_json
+from underdog.tokens.tokenizer import THINK
+
+SLOTS = 4  # answers drawn side by side
+CONTEXT = 8192  # tokens of one conversation, unless asked otherwise
+SILENT = -1  # its log
+
+
+class LlamaCpp:
+    """See `interface.Engine`; it is also the model's `chat.Chat`, since the tokenizer is in the file."""
+
+    capabilities = Capabilities(parallel=SLOTS)
+
+    def __init__(self, path: Path, context: int | None = None, threads: int | None = None):
+        """`context`: tokens that a conversation may have; by default what the model was trained for, at most 8,192.
+
+        Raises:
+            UserError: llama.cpp cannot read the file, or `context` is more than the model was trained for.
+        """
+        self._library = _library()
+        self._path = path
+        self._threads = threads or os.cpu_count() or 1
+        self._key = secrets.token_hex(16)
+        self._server = self._start(context or CONTEXT)
+        about = self._post("/v1/models")["data"][0]["meta"]
+        trained = about["n_ctx_train"]
+        if context and context > trained:
+            raise UserError(f"{path.name} was trained for {trained:,} tokens of context, not {context:,}.")
+        self.context = min(context or CONTEXT, trained)
+        self.vocabulary: int = about["n_vocab"]
+
+    # What an engine does
+
+    def stream(self, prompt: Sequence[int], drawing: Drawing) -> Generator[Token, None, None]:
+        pieces: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
+        left = threading.Event()
+
+        def tell(piece: dict[str, Any]) -> bool:
+            pieces.put(piece)
+            return left.is_set()  # True stops it
+
+        def draw() -> None:
+            try:
+                if error := (self._server.handle_completions(_body(prompt, drawing), tell) or {}).get("error"):
+                    raise RuntimeError(f"llama.cpp: {error}")
+            except Exception as problem:
+                pieces.put(problem)
+            pieces.put(None)
+
+        thread = threading.Thread(target=draw, name="llama.cpp", daemon=True)
+        thread.start()
+        try:
+            yield from _read(pieces, drawing)
+        finally:
+            left.set()
+            thread.join()
+
+    def score(self, prompt: Sequence[int], options: Sequence[Sequence[int]]) -> list[float]:
+        """The options' shares of one another, token by token: where they part, only their own next tokens count, and
+        one pass says how likely each is. They add up to one."""
+        sums = [0.0] * len(options)
+        parted = [list(range(len(options)))]  # groups of options that began alike so far
+        depth = 0
+        while parted := [group for group in parted if len(group) > 1]:
+            groups = []
+            for group in parted:
+                following: dict[int, list[int]] = {}
+                for index in group:
+                    if depth < len(options[index]):
+                        following.setdefault(options[index][depth], []).append(index)
+                if len(following) > 1:
+                    shares = self._shares([*prompt, *options[group[0]][:depth]], list(following))
+                    for token, indices in following.items():
+                        for index in indices:
+                            sums[index] += shares[token]
+                groups += following.values()
+            parted, depth = groups, depth + 1
+        return sums
+
+    def _shares(self, prompt: Sequence[int], tokens: Sequence[int]) -> dict[int, float]:
+        """Log-probability of each token among them."""
+        body = {**_body(prompt, Drawing(Sampling(max_new_tokens=1), bias=dict.fromkeys(tokens, 1000.0)))}
+        body |= {"stream": False, "n_probs": len(tokens), "post_sampling_probs": True}
+        answer = self._server.handle_completions(body)
+        if "error" in answer:
+            raise RuntimeError(f"llama.cpp: {answer['error']}")
+        (step,) = answer["choices"][0]["logprobs"]["content"]
+        found = {one["id"]: one["prob"] for one in step["top_probs"]}
+        return {token: math.log(max(found.get(token, 0.0), 1e-30)) for token in tokens}
+
+    def embed(self, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The mean of the last hidden states, or what the file says is to be taken."""
+        vectors = []
+        for prompt in prompts:
+            answer = self._embedder.handle_embeddings({"input": list(prompt)})
+            if "error" in answer:
+                raise RuntimeError(f"llama.cpp: {answer['error']}")
+            vectors.append(answer["data"][0]["embedding"])
+        return vectors
+
+    def close(self) -> None:
+        self.__dict__.pop("_embedder", None)
+        self._server = None
+
+    # How it is talked to
+
+    @cached_property
+    def thinks(self) -> bool:
+        return THINK in self._template
+
+    @cached_property
+    def calls_tools(self) -> bool:
+        return CALL in self._template
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], thinking: bool | None) -> Prompt:
+        self._check_template()
+        said: dict[str, Any] = {"messages": [self._harmless(message) for message in messages]}
+        if tools:
+            said["tools"] = list(tools)
+        if thinking is not None:
+            said["chat_template_kwargs"] = {"enable_thinking": thinking}
+        text = self._post("/apply-template", said)["prompt"]
+        ids = self._tokenize(text, control=True)
+        begin = self._begin
+        return Prompt([*begin, *ids] if ids[: len(begin)] != begin else ids, text.rstrip().endswith(THINK))
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenize(text, control=False)
+
+    def encode_document(self, text: str) -> list[int]:
+        return [*self._begin, *self.encode(text)]
+
+    def encode_answer(self, text: str) -> list[int]:
+        return [*self.encode(text), *self._end]
+
+    @cached_property
+    def _end(self) -> list[int]:
+        return self._tokenize(self._post("/props")["eos_token"], control=True)
+
+    @cached_property
+    def _begin(self) -> list[int]:
+        """What stands before every text."""
+        return self._post("/tokenize", {"content": "", "add_special": True})["tokens"]
+
+    def _tokenize(self, text: str, control: bool) -> list[int]:
+        return self._post("/tokenize", {"content": text, "add_special": False, "parse_special": control})["tokens"]
+
+    @cached_property
+    def _template(self) -> str:
+        return self._post("/props").get("chat_template", "")
+
+    def _check_template(self) -> None:
+        """llama.cpp takes ChatML where a file has no template: a model without its tokens is no chat model."""
+        if "<|im_start|>" in self._template and len(self._tokenize("<|im_start|>", control=True)) > 1:
+            raise UserError(
+                f"{self._path.name} has no chat template: it is a base model, which continues text and answers nobody.",
+                hint="Ask it through /v1/completions, or take the model's instruction-tuned version.",
+            )
+
+    def _harmless(self, message: Message) -> dict[str, Any]:
+        """No text may forge a control token."""
+        for text in (message.content, message.reasoning or ""):
+            if self._tokenize(text, control=True) != self._tokenize(text, control=False):
+                raise UserError("A message holds one of the model's control tokens, written out.")
+        return as_json(message)
+
+    # The library
+
+    def _start(self, context: int, embedding: bool = False) -> Any:
+        params = self._library.CommonParams()
+        params.model.path = str(self._path)
+        params.n_ctx, params.n_parallel, params.kv_unified = context * (1 if embedding else SLOTS), SLOTS, True
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
+        params.cpuparams.poll = params.cpuparams_batch.poll = 0
+        params.api_keys, params.warmup, params.verbosity = [self._key], False, SILENT
+        params.embedding = embedding
+        if embedding:
+            params.pooling_type = self._library.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        try:
+            return self._library.Server(params)
+        except RuntimeError as problem:
+            raise UserError(f"llama.cpp cannot load {self._path}: {problem}.") from None
+
+    @cached_property
+    def _embedder(self) -> Any:
+        """A second context over the same weights, which are mapped into memory once: llama.cpp's own either generate
+        or embed."""
+        return self._start(min(self.context, 2048), embedding=True)
+
+    def _post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        import json
+        import urllib.request
+
+        request = urllib.request.Request(
+            self._server.listening_address + path,
+            json.dumps(body).encode() if body is not None else None,
+            {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.request.HTTPError as problem:
+            said = json.load(problem).get("error", {}).get("message", str(problem))
+            raise UserError(f"llama.cpp refuses: {said}") from None
+
+
+def _body(prompt: Sequence[int], drawing: Drawing) -> dict[str, Any]:
+    sampling = drawing.sampling
+    body: dict[str, Any] = {
+        "prompt": list(prompt),
+        "n_predict": sampling.max_new_tokens,
+        "stream": True,
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+        "seed": sampling.seed % 2**32,
+        "presence_penalty": drawing.presence_penalty,
+        "frequency_penalty": drawing.frequency_penalty,
+        "repeat_penalty": drawing.repetition_penalty,
+        "repeat_last_n": len(prompt) + sampling.max_new_tokens,
+        "logit_bias": [[token, value] for token, value in drawing.bias.items()],
+        "n_probs": 0 if drawing.alternatives is None else max(1, drawing.alternatives),
+        "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"],  # in transformers' order
+        "cache_prompt": True,
+    }
+    if drawing.grammar is not None:
+        body["grammar"] = "%llguidance {}\n" + drawing.grammar
+    return body
+
+
+def _read(pieces: "queue.SimpleQueue[Any]", drawing: Drawing) -> Generator[Token, None, None]:
+    checker = Checker(drawing.grammar) if drawing.grammar else None
+    drawn = 0
+    while (piece := pieces.get()) is not None:
+        if isinstance(piece, Exception):
+            raise piece
+        if "error" in piece:
+            raise RuntimeError(f"llama.cpp: {piece['error']}")
+        (choice,) = piece["choices"]
+        data = choice["text"].encode()
+        if checker and not checker.take(data):
+            raise RuntimeError("llama.cpp left the grammar: it could not read it")
+        ended = choice["finish_reason"]
+        count = piece["usage"]["completion_tokens"] - drawn if ended else 1
+        drawn += count
+        yield Token(data, count, ended == "stop", *_scores(choice, drawing))
+
+
+def _scores(choice: dict[str, Any], drawing: Drawing) -> tuple[tuple[Scored, ...], tuple[tuple[Scored, ...], ...]]:
+    said = (choice.get("logprobs") or {}).get("content") or []
+    tokens = tuple(_scored(one) for one in said)
+    return tokens, tuple(tuple(_scored(other) for other in one["top_logprobs"][: drawing.alternatives]) for one in said)
+
+
+def _scored(said: dict[str, Any]) -> Scored:
+    return Scored(bytes(said["bytes"]), said["logprob"], said["id"])
+
+
+def _library() -> ModuleType:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait by spinning starve a busy machine
+    try:
+        import xllamacpp
+    except ModuleNotFoundError:
+        raise UserError("GGUF files need llama.cpp.", hint='pip install "underdog[cpu]"') from None
+    return xllamacpp

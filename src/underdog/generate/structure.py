@@ -1,0 +1,167 @@
+"""What an answer must look like: a JSON Schema, a regular expression, a grammar or one of some choices.
+
+All become one grammar in llguidance's Lark dialect, which every local engine takes. A model that thinks does so
+freely before it: the grammar of the whole output lets any text stand before `</think>`.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from underdog.errors import UserError
+from underdog.generate.json_schema import equal_schema, places
+from underdog.tokens.tokenizer import END_THINK, THINK
+
+LIMIT = 2**20  # bytes of a grammar
+
+
+class StructureError(UserError):
+    """A structure that cannot be served; `field` names the place in a schema, where there is one."""
+
+    def __init__(self, message: str, field: str | None = None):
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A checked structure. `rules` is Lark whose rule `answer` is the answer.
+
+    Make one with `json_schema`, `json_object`, `regex`, `grammar` or `choice`; each raises StructureError where it
+    cannot be served.
+    """
+
+    rules: str
+    schema: Any = None  # of json_schema: engines behind HTTP want the schema itself
+
+    @classmethod
+    def json_schema(cls, schema: Any) -> "Structure":
+        """Draft 4 to 2020-12; properties come in the schema's order."""
+        if not isinstance(schema, (dict, bool)):
+            raise StructureError("A JSON Schema is an object.", "$")
+        served = equal_schema(schema)
+        try:
+            rules = f"answer: %json {json.dumps(served)}\n"
+            rules.encode()  # lone surrogates end here
+            return _checked(cls(rules, schema))
+        except StructureError as problem:
+            field = _field(served, str(problem))
+            raise StructureError(f"{field}: {problem}", field) from None
+
+    @classmethod
+    def json_object(cls) -> "Structure":
+        return cls.json_schema({"type": "object"})
+
+    @classmethod
+    def regex(cls, pattern: str) -> "Structure":
+        """The whole answer matches, in the syntax of Rust's regex crate (no look-around, no back references)."""
+        return _checked(cls(f"answer: /{library().regex_to_lark(pattern)}/\n"))
+
+    @classmethod
+    def grammar(cls, lark: str) -> "Structure":
+        """Lark in llguidance's dialect, with a rule `start`."""
+        if not re.search(r"^start(\[.*\])?\s*:", lark, re.MULTILINE):
+            raise StructureError('The grammar has no rule "start".')
+        return _checked(cls(re.sub(r"\bstart\b(?=(\[.*\])?\s*:)", "answer", lark) + "\n"))
+
+    @classmethod
+    def choice(cls, choices: Sequence[str]) -> "Structure":
+        if not choices or not all(choices):
+            raise StructureError("A choice needs at least one option, and none of them empty.")
+        return _checked(cls(f"answer: {' | '.join(json.dumps(choice) for choice in choices)}\n"))
+
+    def whole(self, thinking: str = "no") -> str:
+        """The grammar of everything that the model writes, for `whole_grammar`'s kinds of thinking."""
+        return whole_grammar(self.rules, thinking)
+
+
+def whole_grammar(rules: str, thinking: str) -> str:
+    """The grammar of an output whose rule `answer` comes behind a thought.
+
+    `thinking`: "no": there is none; "may": one in `<think>`, or none; "open": the prompt has opened it already.
+    """
+    if thinking == "no":
+        return "start: answer\n" + rules
+    opening = re.escape(THINK) if thinking == "may" else ""
+    thought = rf"underdog_thought[lazy]: /{opening}(.|\n)*{re.escape(END_THINK).replace('/', chr(92) + '/')}/"
+    optional = "?" if thinking == "may" else ""
+    blank = r"underdog_blank: /[ \r\n\t]*/"
+    return f"start: (underdog_thought underdog_blank){optional} answer\n{thought}\n{blank}\n{rules}"
+
+
+def accepts(structure: Structure, text: str) -> bool:
+    """Whether a text has the structure."""
+    checker = Checker(structure.whole())
+    return checker.take(text.encode()) and checker.complete
+
+
+class Checker:
+    """Follows a text under a grammar, byte by byte."""
+
+    def __init__(self, whole: str):
+        lib = library()
+        self._matcher = lib.LLMatcher(_bytes_tokenizer(lib), lib.LLMatcher.grammar_from_lark(whole), log_level=0)
+
+    def take(self, data: bytes) -> bool:
+        """False as soon as the text so far cannot be completed."""
+        return self._matcher.try_consume_tokens(list(data)) == len(data)
+
+    @property
+    def complete(self) -> bool:
+        return self._matcher.is_accepting()
+
+    def copy(self) -> "Checker":
+        """Another one that goes on from here."""
+        twin = copy(self)
+        twin._matcher = self._matcher.deep_copy()
+        return twin
+
+
+def _checked(structure: Structure) -> Structure:
+    whole = structure.whole()
+    if len(whole) > LIMIT:
+        raise StructureError(f"The structure has {len(whole):,} bytes; at most {LIMIT:,} are served.")
+    lib = library()
+    matcher = lib.LLMatcher(_bytes_tokenizer(lib), lib.LLMatcher.grammar_from_lark(whole), log_level=0)
+    if matcher.is_error():
+        raise StructureError(_first_line(matcher.get_error()))
+    if matcher.is_stopped() and not matcher.is_accepting():
+        raise StructureError("Nothing satisfies it.")
+    return structure
+
+
+def _first_line(error: str) -> str:
+    """The library's own words, without the state of its parser."""
+    lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
+    return re.sub(r"^\d+\(\d+\):\s*", "", lines[0]).removesuffix(".") + "."
+
+
+def _field(schema: Any, error: str) -> str:
+    """Where in the schema the library's error comes from, as a JSON path."""
+    words = {word for found in re.findall(r"keys: \[(.*?)\]", error) for word in re.findall(r'"(.*?)"', found)}
+    if "oneOf" in error:
+        words.add("oneOf")
+    if "atternPropert" in error:
+        words.add("patternProperties")
+    if "regex" in error or "pattern" in error:
+        words.add("pattern")
+    for path, sub in places(schema):
+        for word in sub.keys() & words:
+            return f"{path}.{word}"
+    return "$"
+
+
+def _bytes_tokenizer(lib: ModuleType) -> Any:
+    return lib.LLTokenizer("byte")
+
+
+def library() -> ModuleType:
+    try:
+        import llguidance
+    except ModuleNotFoundError:
+        raise UserError("Structured output needs llguidance.", hint='pip install "underdog[structure]"') from None
+    return llguidance
