@@ -31,8 +31,8 @@ def ours() -> tuple[float, float]:
     from underdog.model.decoder import Decoder
     from underdog.recipe.schema import Model, Optimizer
     from underdog.train.batch import Batch
-    from underdog.train.data import PART_TOKENS
     from underdog.train.objectives import next_token
+    from underdog.train.strategy import PART_TOKENS
     from underdog.train.trainer import Trainer
 
     shape = Model(

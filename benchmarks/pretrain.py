@@ -4,8 +4,9 @@
 
 The contestants take turns, each in a process of its own, several rounds; medians are printed.
 
-- `products`: how many tokens a second the machine would do if a training step were its matrix products and nothing
-  else: every product of the forward and backward pass, on the shapes that our trainer uses, each core working alone.
+- `products`: the machine's FLOP/s in the matrix products of a training step and nothing else: those of every weight,
+  forward and backward, on the shapes that our trainer uses, each core working alone. A trainer's FLOP/s are the
+  model's: those products and attention's.
 - rows of equal length: this project's trainer, transformers' Trainer (eager and compiled), litgpt's GPT and a loop in
   nanoGPT's style over PyTorch's own operations. Same model, same data, same batch, float32, AdamW.
 - documents of mixed length: the same trainers on the same documents. Those that cannot pack documents pad each to the
@@ -40,6 +41,10 @@ WEIGHT = {  # matrices: (rows, columns, how many)
     "head": (VOCABULARY, WIDTH, 1),
 }
 PARAMETERS = sum(rows * columns * count for rows, columns, count in WEIGHT.values())
+PRODUCTS = 6 * PARAMETERS  # FLOP a token: two for each weight going forward, four going backward
+MODEL = PRODUCTS + 6 * LAYERS * WIDTH * LENGTH
+"""The model's FLOP a token in rows of LENGTH: attention's products too (PaLM, arXiv 2204.02311, appendix B, has 12: it
+counts the half of the scores that a causal model never needs)."""
 
 Documents = list[list[int]]
 Contestant = Callable[[Iterator[Documents], Callable[[], bool]], None]
@@ -64,8 +69,8 @@ def underdog(stream: Iterator[Documents], enough: Callable[[], bool]) -> None:
     from underdog.model.decoder import Decoder
     from underdog.recipe.schema import Optimizer
     from underdog.train.batch import Example, collate, cut
-    from underdog.train.data import PART_TOKENS
     from underdog.train.objectives import next_token
+    from underdog.train.strategy import PART_TOKENS
     from underdog.train.trainer import Trainer
 
     open_lanes(os.cpu_count() or 1)
@@ -246,7 +251,7 @@ def products(stream: Iterator[Documents], enough: Callable[[], bool]) -> None:
     import torch
 
     from underdog.lanes import open_lanes, side_by_side
-    from underdog.train.data import PART_TOKENS
+    from underdog.train.strategy import PART_TOKENS
 
     open_lanes(os.cpu_count() or 1)
     weights = {name: torch.randn(rows, columns) for name, (rows, columns, _) in WEIGHT.items()}
@@ -322,9 +327,12 @@ def main() -> None:
         rates = {name: statistics.median(one["rate"] for one in runs) for name, runs in found.items()}
         for name, rate in rates.items():
             first = statistics.median(one["first_step"] for one in found[name])
-            share = f"{rate / rates['products']:6.0%} of products" if "products" in rates else ""
-            print(f"  {name:<22} {rate:8.0f} tokens/s  {6 * PARAMETERS * rate / 1e9:6.1f} GFLOP/s  {share}", end="")
-            print(f"  first step after {first:.1f} s")
+            flops = ""
+            if data == "equal":  # of mixed documents each has its own
+                speed = rate * (PRODUCTS if name == "products" else MODEL)
+                share = f"  {speed / (rates['products'] * PRODUCTS):4.0%} of products" if "products" in rates else ""
+                flops = f"{speed / 1e9:6.1f} GFLOP/s{share}  "
+            print(f"  {name:<22} {rate:8.0f} tokens/s  {flops}first step after {first:.1f} s")
         print()
 
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from underdog.tokens.shards import Shard, write_shard
 from underdog.tokens.streams import Stream
 from underdog.train.batch import Example
-from underdog.train.data import PART_TOKENS, Shuffled, packed_rows
+from underdog.train.data import Shuffled, packed_rows
+from underdog.train.strategy import PART_TOKENS
 
 CONTEXT = 8
 
@@ -20,7 +21,7 @@ def stream(folder, lengths, name="a", seed=3):
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.lists(st.integers(0, 200), min_size=1, max_size=5))
 def test_rows_are_the_stream_cut_at_its_documents(tmp_path_factory, lengths, positions):
     source = stream(tmp_path_factory.mktemp("shard"), lengths)
-    (batch,) = packed_rows([("a", position) for position in positions], {"a": source}, CONTEXT)
+    (batch,) = packed_rows([("a", position) for position in positions], {"a": source}, CONTEXT, PART_TOKENS)
     covered = np.zeros(batch.tokens, int)
     for span in batch.spans:
         here = slice(span.start, span.start + span.length)
@@ -47,7 +48,7 @@ def test_rows_that_follow_each_other_teach_every_token_once(tmp_path):
     rows = [("a", position) for position in range(0, epoch * CONTEXT, CONTEXT)]  # as many epochs as make whole rows
     taught = [
         (int(one), int(target))
-        for part in packed_rows(rows, {"a": source}, CONTEXT)
+        for part in packed_rows(rows, {"a": source}, CONTEXT, PART_TOKENS)
         for one, target, weight in zip(part.ids_N, part.targets_N, part.weights_N, strict=True)
         if weight
     ]
@@ -61,12 +62,12 @@ def test_rows_come_from_several_sources_and_in_parts(tmp_path):
     streams = {name: stream(tmp_path, [50, 50], name, seed) for seed, name in enumerate("ab")}
     length = PART_TOKENS // 2
     rows = [("a", 0), ("b", 0), ("a", length), ("b", length), ("a", 2 * length)]
-    parts = packed_rows(rows, streams, length)
+    parts = packed_rows(rows, streams, length, PART_TOKENS)
     assert [part.tokens for part in parts] == [PART_TOKENS, PART_TOKENS, length]
     whole = np.concatenate([part.ids_N.numpy() for part in parts])
     for index, (name, position) in enumerate(rows):
         assert (whole[index * length : (index + 1) * length] == streams[name].read(position, length)[0]).all()
-    long = packed_rows([("a", 0), ("b", 0)], streams, PART_TOKENS + 1)
+    long = packed_rows([("a", 0), ("b", 0)], streams, PART_TOKENS + 1, PART_TOKENS)
     assert [part.tokens for part in long] == [PART_TOKENS + 1] * 2  # a longer row stands alone
 
 

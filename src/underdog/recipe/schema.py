@@ -290,6 +290,9 @@ class Compute(Section):
     fraction of the memory."""
     compile: bool = False
     """torch.compile, block by block."""
+    part_tokens: Count | None = None
+    """Tokens that one forward and backward pass holds; a step has as many passes as its tokens need. None: 512 on a
+    CPU, whose cores each work on a part, and 16,384 on a GPU."""
 
 
 class Recipe(Section):

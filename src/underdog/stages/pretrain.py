@@ -45,7 +45,8 @@ def pretrain(
         step, rows = schedule.at(index), schedule.rows(index)
         model.set_rope_base(step.rope_base)
         with _named(step, rows):
-            figures = trainer.update(packed_rows(rows, streams, step.context), step.lr, spikes.accept)
+            parts = packed_rows(rows, streams, step.context, trainer.strategy.part_tokens)
+            figures = trainer.update(parts, step.lr, spikes.accept)
         if average and index >= decay.first_step:
             average.update(index - decay.first_step)
             if index == schedule.steps - 1:

@@ -14,12 +14,12 @@ from underdog.recipe.schema import Reinforce
 from underdog.seeds import derive
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Batch, Group, collate_groups, cut
-from underdog.train.data import PART_TOKENS
 from underdog.train.objectives import Grpo, policy_logprobs
 from underdog.train.pool import Pool
 from underdog.train.resets import Resets
 from underdog.train.resume import Resumable
 from underdog.train.rollouts import Rollout, Sampler, describe
+from underdog.train.strategy import PART_TOKENS
 from underdog.train.trainer import Trainer
 from underdog.verify.problem_files import read_problems
 

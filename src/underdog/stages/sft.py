@@ -10,7 +10,6 @@ from underdog.seeds import derive
 from underdog.tokens.conversation_files import write_aside
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import collate, cut
-from underdog.train.data import PART_TOKENS
 from underdog.train.mixture import mixed
 from underdog.train.neftune import Noisy
 from underdog.train.objectives import next_token
@@ -47,7 +46,7 @@ def sft(
     trainer = Trainer(model, settings.optimizer, objective, strategy)
     for step in Resumable(out, trainer, steps).steps():
         batch = examples.at(step)
-        parts = [collate(part) for part in cut(batch, lambda one: len(one.ids), PART_TOKENS)]
+        parts = [collate(part) for part in cut(batch, lambda one: len(one.ids), trainer.strategy.part_tokens)]
         figures = trainer.update(parts, settings.lr * warmup_cosine(step / steps, settings.warmup))
         out.log(step=step, epoch=examples.epochs(step + 1), **figures)
         out.progress(step + 1, steps, f"loss {figures['loss']:.3f}")

@@ -14,15 +14,15 @@ from underdog.tokens.streams import Stream
 from underdog.train.batch import Batch, Example
 from underdog.train.shuffle import Shuffle
 
-PART_TOKENS = 512  # tokens that one forward and backward pass holds: enough to fill a core, and parts for many
 
-
-def packed_rows(rows: Sequence[tuple[str, int]], streams: Mapping[str, Stream], context: int) -> list[Batch]:
-    """Rows of `context` tokens, given as (source, position in its stream), in parts of PART_TOKENS.
+def packed_rows(
+    rows: Sequence[tuple[str, int]], streams: Mapping[str, Stream], context: int, part_tokens: int
+) -> list[Batch]:
+    """Rows of `context` tokens, given as (source, position in its stream), in parts of `part_tokens`.
 
     A row may hold the end of one document and the beginning of the next; each is a sequence of its own.
     """
-    together = max(1, PART_TOKENS // context)
+    together = max(1, part_tokens // context)
     return [_packed(rows[i : i + together], streams, context) for i in range(0, len(rows), together)]
 
 

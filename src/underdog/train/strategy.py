@@ -22,6 +22,9 @@ from underdog.recipe.schema import Compute
 from underdog.train.batch import Batch
 from underdog.train.objectives import Objective, Sums
 
+PART_TOKENS = 512  # enough to fill a CPU's core, and parts for many
+PART_TOKENS_OF_GPU = 16_384
+
 T = TypeVar("T")
 Figures = dict[str, float]
 
@@ -46,6 +49,11 @@ class Strategy(ABC):
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
             if self.compute.compile:
                 block.compile(dynamic=True)
+
+    @property
+    def part_tokens(self) -> int:
+        """Tokens that one forward and backward pass holds."""
+        return self.compute.part_tokens or (PART_TOKENS if self.device == "cpu" else PART_TOKENS_OF_GPU)
 
     @abstractmethod
     def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:

@@ -12,8 +12,9 @@ from underdog.recipe.schema import TIERS
 from underdog.tokens.shards import Shard
 from underdog.tokens.streams import Stream
 from underdog.train.batch import Answer, Batch, Group, collate_groups, cut
-from underdog.train.data import PART_TOKENS, packed_rows
+from underdog.train.data import packed_rows
 from underdog.train.objectives import policy_logprobs
+from underdog.train.strategy import PART_TOKENS
 
 GOOD = "held-out"  # the good tiers together
 MOST = 32_768  # tokens that the loss on the good text is taken over
@@ -40,7 +41,7 @@ class HeldOut:
 def held_out_loss(model: Decoder, shard: Shard, context: int, most: int = MOST) -> float:
     """Mean cross-entropy (nats a token) over the first `most` tokens of a shard."""
     rows = [(shard.name, i * context) for i in range(max(1, min(most, len(shard) - 1) // context))]
-    parts = packed_rows(rows, {shard.name: Stream(shard, seed=0)}, context)
+    parts = packed_rows(rows, {shard.name: Stream(shard, seed=0)}, context, PART_TOKENS)
 
     @torch.no_grad()
     def loss(part: Batch) -> float:
