@@ -13,7 +13,7 @@ from underdog.text.corpus import DOCUMENTS, REJECTS, read_tier
 from underdog.text.signals import SIGNALS
 from underdog.text.tiers import TIERS
 
-pytest.importorskip("rensa")
+pytest.importorskip("numba")
 
 TOPICS = ("heap", "queue", "graph", "matrix", "parser", "cache", "thread", "socket", "stream", "buffer")
 PROBLEM = "Tom has 17 marbles and gives 5 of them to each of his 3 sisters. How many are left for him?"

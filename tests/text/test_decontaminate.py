@@ -1,8 +1,9 @@
+import pickle
 import random
 
 import pytest
 
-from underdog.text.decontaminate import HeldOut, contaminated
+from underdog.text.decontaminate import HeldOut
 
 RNG = random.Random(1)
 
@@ -20,7 +21,12 @@ PROSE = "The heap keeps its smallest element at the root, so that it can be take
 
 
 def verdict(text, items=PROBLEMS, share=0.5):
-    return contaminated([text], HeldOut(items), share)[0]
+    found = worst(text, items)
+    return found.item if found and found.share > share else None
+
+
+def worst(text, items):
+    return HeldOut(items).overlaps([text])[0]
 
 
 @pytest.mark.parametrize("name", ["countdown-0", "countdown-17", "countdown-49"])
@@ -37,7 +43,7 @@ def test_the_template_alone_contaminates_nothing():
 def test_the_share_is_of_the_item_and_must_be_exceeded():
     items = {"q": " ".join(f"word{i}" for i in range(40))}
     half = " ".join(f"word{i}" for i in range(20))
-    assert HeldOut(items).worst(half) == ("q", 0.5)
+    assert worst(half, items) == ("q", 0.5)
     assert verdict(half, items, share=0.5) is None
     assert verdict(half, items, share=0.49) == "q"
 
@@ -45,7 +51,7 @@ def test_the_share_is_of_the_item_and_must_be_exceeded():
 def test_the_item_that_is_covered_most_is_named():
     items = {"a": " ".join(f"a{i}" for i in range(20)), "b": " ".join(f"b{i}" for i in range(20))}
     text = " ".join([f"a{i}" for i in range(12)] + [f"b{i}" for i in range(15)])
-    assert HeldOut(items).worst(text) == ("b", 0.75)
+    assert worst(text, items) == ("b", 0.75)
 
 
 def test_short_items_must_occur_as_a_whole():
@@ -58,7 +64,7 @@ def test_short_items_must_occur_as_a_whole():
 def test_items_too_short_to_tell_are_counted_and_not_looked_for():
     held_out = HeldOut({"a": "3 + 5 =", "b": "one two three four five six seven eight"})
     assert (held_out.names, held_out.too_short) == (["b"], 1)
-    assert held_out.worst("it is clear that 3 + 5 = 8") is None
+    assert held_out.overlaps(["it is clear that 3 + 5 = 8"]) == [None]
 
 
 def test_the_same_item_twice_is_still_looked_for():
@@ -68,3 +74,14 @@ def test_the_same_item_twice_is_still_looked_for():
 
 def test_nothing_held_out_contaminates_nothing():
     assert verdict(PROSE, {}) is None
+
+
+def test_many_texts_at_once_are_told_apart():
+    texts = [PROSE, PROBLEMS["countdown-3"], "", PROSE + PROBLEMS["countdown-9"]]
+    found = HeldOut(PROBLEMS).overlaps(texts)
+    assert [overlap and overlap.item for overlap in found] == [None, "countdown-3", None, "countdown-9"]
+
+
+def test_it_goes_to_another_process_as_it_is():
+    held_out = pickle.loads(pickle.dumps(HeldOut(PROBLEMS)))
+    assert held_out.overlaps([PROBLEMS["countdown-3"]])[0].item == "countdown-3"

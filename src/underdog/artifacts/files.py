@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,18 @@ def read_json(path: Path, hint: str | None = None) -> Any:
         raise UserError(f"{path} cannot be read: {problem.strerror}.", hint=hint) from None
     except (ValueError, RecursionError) as problem:
         raise UserError(f"{path} is not valid JSON: {problem}.", hint=hint) from None
+
+
+@contextlib.contextmanager
+def commit_file(final: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `final` in one step when all went well; several may write the same file."""
+    temporary = final.with_name(f"{final.name}.{secrets.token_hex(4)}.tmp")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+        temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def commit_folder(draft: Path, final: Path) -> None:

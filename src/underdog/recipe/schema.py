@@ -73,7 +73,7 @@ class Curate(Section):
     """Which text is kept, and in which tier (Nanbeige4-3B, section Data)."""
 
     sources: list[str] = ["python-docs", "package-docs", "python-rest"]
-    """Named corpora, or the user's folders, globs and files."""
+    """Named corpora, or the user's folders, globs, files and manifests (docs/curation.md)."""
     signals: dict[str, float] = {}
     """Weights over the defaults, by signal; 0 switches a signal off."""
     keep: dict[str, float] = {"medium": 0.3, "high": 0.25, "top": 0.15}
@@ -83,6 +83,12 @@ class Curate(Section):
     decontaminate: Share = 0.5
     """Share of a held-out problem that a document may contain; 0 switches the search off."""
     minimum_characters: Count = 200
+    repeated_paragraphs: Annotated[int, Field(ge=0)] = 10
+    """A paragraph that more documents have goes from all but the first of them; 0 switches the search off."""
+    repeated_lines: Annotated[int, Field(ge=0)] = 0
+    """The same for single lines. For web pages; code would lose its imports."""
+    text_field: str = "text"
+    """Where records (JSON Lines, Parquet) have their text."""
 
 
 class Tokenizer(Section):

@@ -1,121 +1,271 @@
 """Curation: text from all sources → scored, sorted into tiers, free of duplicates and of the test's
 problems."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from underdog.artifacts.store import Draft
 from underdog.errors import UserError
 from underdog.recipe.schema import Curate
-from underdog.text.corpus import write_documents, write_rejects
-from underdog.text.decontaminate import HeldOut, contaminated
-from underdog.text.document import Document, Reject
-from underdog.text.duplicates import exact_duplicates, near_duplicates
+from underdog.text.corpus import CONTAMINATED, REJECTS, write_documents, write_records
+from underdog.text.decontaminate import HeldOut
+from underdog.text.duplicates import alike, exact_duplicates, near_duplicates
 from underdog.text.funnel import Funnel
-from underdog.text.scores import choose_signals, measure, overall, rank
-from underdog.text.sources import read_sources
-from underdog.text.summary import count_reasons, count_sources, count_tiers, describe_signals, examples
+from underdog.text.judge import Judge, Scored
+from underdog.text.passes import BANDS, Context, measure_unit, parts_of, read_unit, write_repeats
+from underdog.text.readers.span import Unit, units
+from underdog.text.repeats import find_repeats
+from underdog.text.shards import Shards
+from underdog.text.sources import find_spans
+from underdog.text.summary import (
+    EXCERPT,
+    choose_examples,
+    count_reasons,
+    count_sources,
+    count_tiers,
+    describe_signals,
+)
 from underdog.text.tiers import TIERS, assign_tiers, check_shares
+from underdog.text.workers import Workers, hire
 
-_READ, _COMPARED, _SCORED = 0.40, 0.55, 0.95  # where the progress bar stands after each part
+_READ, _MEASURED = 0.40, 0.90  # where the progress bar stands after each pass
 
 
-def curate(settings: Curate, held_out: Mapping[str, str], out: Draft) -> None:
-    """Curates the corpus that `settings.sources` names (Nanbeige4-3B, section Data; here by counting).
+def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int = 1, on: str = "here") -> None:
+    """Curates the corpus that `settings.sources` names (Nanbeige4-3B, section Data).
 
-    `held_out` maps the id of an evaluation item to its text. Writes documents.parquet and rejects.jsonl; the
-    metrics hold the funnel, the signals' histograms, tiers and examples.
+    `held_out` maps the id of an evaluation item to its text. Two passes over the disk keep memory bounded: the first
+    reads and cleans, the second measures; between and after them, columns alone decide. Shards that are finished are
+    not made again. The result hangs neither on `cores`, the number of worker processes, nor on where they run (`on`:
+    "here", or "ray" for a Ray cluster).
+
+    Writes documents.parquet, rejects.jsonl and contaminated.jsonl; the metrics hold the funnel, the signals'
+    histograms, tiers and examples.
 
     Raises:
         UserError: a setting that cannot be, a source that is not there, or nothing left to keep.
     """
-    signals = choose_signals(settings.signals)
     check_shares(settings.keep)
+    work = list(units(find_spans(settings.sources, settings.text_field)))
+    if not work:
+        raise UserError("curate.sources holds no documents: nothing.", hint="Name a source that has text.")
+    looked_for = HeldOut(held_out) if settings.decontaminate and held_out else None
+    context = Context(settings, Judge(settings), looked_for, out.state.absolute())
 
-    rejects: list[Reject] = []
-    funnel = Funnel(list(_reading(settings.sources, rejects, out)))
-    write_rejects(out.path, rejects)
-    _refuse_empty(funnel, settings.sources, len(rejects))
+    with hire(context, min(cores, len(work)), on) as workers:
+        _pass(workers, read_unit, {u: (u,) for u in work}, context, "read", out, (0.0, _READ))
+        read = Shards([context.shard("read", unit.number) for unit in work])
+        rejected = _gather_rejects(context, work, out.path / REJECTS)
+        funnel = _read_funnel(read)
+        _refuse_empty(funnel, settings.sources, rejected)
+        duplicates = _drop_exact(funnel, read)
+        _find_repeats(context, funnel, read, work)
+        items = {u: (u.number, rows) for u, rows in zip(work, _by_unit(duplicates, read, work), strict=True)}
+        _pass(workers, measure_unit, items, context, "measured", out, (_READ, _MEASURED))
 
-    out.progress(_READ, 1.0, f"comparing {len(funnel.documents):,} documents")
-    short = ["short" if len(text) < settings.minimum_characters else None for text in funnel.texts]
-    funnel.drop("long enough", short)
-    funnel.drop_duplicates("no duplicates", exact_duplicates(funnel.texts), lambda kept: "duplicate")
-    if settings.near_duplicates:
-        like = near_duplicates(funnel.texts, settings.near_duplicates)
-        funnel.drop_duplicates("no near-duplicates", like, lambda kept: f"near-duplicate of {kept.id}")
-    if settings.decontaminate and held_out:
-        found = contaminated(funnel.texts, HeldOut(held_out), settings.decontaminate)
-        funnel.drop("not contaminated", [f"contaminated by {name}" if name else None for name in found])
-    _refuse_empty(funnel, settings.sources, len(rejects))
+    out.progress(_MEASURED, 1.0, "comparing documents")
+    measured = Shards([context.shard("measured", unit.number) for unit in work])
+    columns = measured.columns([name for name in measured.names if name not in ("text", "origin")])
+    _drop_measured(funnel, columns, settings)
+    _drop_near_duplicates(funnel, columns, measured, settings.near_duplicates)
+    _drop_contaminated(funnel, columns, settings.decontaminate, out.path / CONTAMINATED)
+    _refuse_empty(funnel, settings.sources, rejected)
 
-    scored = funnel.left
-    texts = funnel.texts
-    values = measure(_watched(texts, out), signals)
-    scores = rank(values)
-    quality = overall(scores, signals)
-
-    ids = [funnel.documents[i].id for i in scored]
-    placed = assign_tiers(quality, [len(text) for text in texts], ids, settings.keep)
+    left = funnel.left
+    judged = columns.take(pa.array(left))
+    scored = context.judge.score(judged)
+    ids = judged["id"].to_pylist()
+    placed = assign_tiers(scored.quality, funnel.characters[left].tolist(), ids, settings.keep)
     lowest = [tier for tier in TIERS if settings.keep.get(tier)][-1]
     funnel.drop("in a tier", [None if tier else f"below {lowest}" for tier in placed])
 
-    out.progress(_SCORED, 1.0, "writing")
-    tier = _spread(placed, scored, funnel)
-    score = _spread([round(q, 4) for q in quality.tolist()], scored, funnel)
-    write_documents(
-        out.path,
-        funnel.documents,
-        scores={s.name: _spread(scores[:, k].tolist(), scored, funnel) for k, s in enumerate(signals)},
-        score=score,
-        tier=tier,
-        dropped=funnel.dropped,
-        cluster=funnel.cluster,
-    )
+    out.progress(0.95, 1.0, "writing")
+    tier = _spread(placed, left, len(columns))
+    score = _spread([round(q, 4) for q in scored.quality.tolist()], left, len(columns))
+    write_documents(out.path, _tables(measured, context.judge, scored, left, tier, score, funnel))
+    characters = funnel.characters.tolist()
+    values = np.stack([judged[s.name].to_numpy() for s in context.judge.signals], axis=1)
     out.metrics.update(
         funnel=funnel.steps,
-        rejected=len(rejects),
+        rejected=rejected,
         dropped=count_reasons(funnel.dropped),
-        tiers=count_tiers(funnel.documents, tier),
-        sources=count_sources(funnel.documents, tier),
-        signals=describe_signals(values, scores, signals),
-        examples=examples(funnel.documents, tier, score),
+        tiers=count_tiers(characters, tier),
+        sources=count_sources(columns["source"].to_pylist(), characters, tier),
+        signals=describe_signals(values, scored.scores, context.judge.signals),
+        examples=_examples(measured, columns["id"].to_pylist(), tier, score),
     )
     out.progress(1.0, 1.0, _result(out))
 
 
-def _reading(sources: Sequence[str], rejects: list[Reject], out: Draft) -> Iterator[Document]:
-    for number, document in enumerate(read_sources(sources, rejects.append)):
-        if number % 250 == 0:
-            done = _READ * sources.index(document.source) / len(sources)
-            out.progress(done, 1.0, f"reading {document.source}: {number:,} documents")
-        yield document
+def _pass(
+    workers: Workers,
+    work: Callable[..., None],
+    items: Mapping[Unit, tuple[Any, ...]],
+    context: Context,
+    step: str,
+    out: Draft,
+    part: tuple[float, float],
+) -> None:
+    """Has every unit done whose shard is not there yet, and tells how fast it goes."""
+    total = sum(unit.size for unit in items) or 1
+    missing = {unit: item for unit, item in items.items() if not context.shard(step, unit.number).exists()}
+    done = begun = total - sum(unit.size for unit in missing)
+    started = time.monotonic()
+    by_item = {item[0]: unit for unit, item in missing.items()}
+    doing = "reading" if step == "read" else "measuring"
+    for item in workers.run(work, list(missing.values())):
+        done += by_item[item[0]].size
+        speed = (done - begun) / (time.monotonic() - started) / 1e6
+        note = f"{doing} {done / 1e6:,.1f} of {total / 1e6:,.1f} MB, {speed:,.1f} MB/s"
+        out.progress(part[0] + (part[1] - part[0]) * done / total, 1.0, note)
 
 
-def _watched(texts: Sequence[str], out: Draft) -> Iterator[str]:
-    for number, text in enumerate(texts):
-        if number % 250 == 0:
-            done = _COMPARED + (_SCORED - _COMPARED) * number / len(texts)
-            out.progress(done, 1.0, f"scoring {number:,} of {len(texts):,} documents")
-        yield text
+def _gather_rejects(context: Context, work: Sequence[Unit], path: Path) -> int:
+    """Writes rejects.jsonl: file, place and reason of every record that was set aside; returns how many."""
+    parts = [context.shard("rejects", unit.number).read_text(encoding="utf-8") for unit in work]
+    path.write_text("".join(parts), encoding="utf-8")
+    return sum(part.count("\n") for part in parts)
 
 
-def _spread(values: Sequence[Any], indices: Sequence[int], funnel: Funnel) -> list[Any]:
+def _read_funnel(read: Shards) -> Funnel:
+    columns = read.columns(["id", "characters", "tokens", "dropped"])
+    funnel = Funnel(columns["id"], columns["characters"].to_numpy(), columns["tokens"].to_numpy())
+    funnel.drop("long enough", columns["dropped"].to_pylist())
+    return funnel
+
+
+def _drop_exact(funnel: Funnel, read: Shards) -> np.ndarray:
+    """Returns the numbers of the duplicates, ascending."""
+    left = funnel.left
+    keys = read.columns(["key"])["key"].take(pa.array(left))
+    kept = exact_duplicates(keys)
+    funnel.drop_duplicates("no duplicates", kept, lambda kept: "duplicate")
+    return left[[position is not None for position in kept]]
+
+
+def _find_repeats(context: Context, funnel: Funnel, read: Shards, work: Sequence[Unit]) -> None:
+    dropped = np.array([reason is not None for reason in funnel.dropped])
+    gone = np.split(dropped, np.cumsum(read.rows)[:-1])
+    for kind, most in context.repeats.items():
+        found = [parts_of(context, kind, unit.number, rows) for unit, rows in zip(work, gone, strict=True)]
+        hashes, documents = (np.concatenate(column) for column in zip(*found, strict=True))
+        write_repeats(context, kind, find_repeats(hashes, documents, most))
+
+
+def _by_unit(numbers: np.ndarray, read: Shards, work: Sequence[Unit]) -> Iterator[np.ndarray]:
+    """For each unit those of the numbers that are its rows, counted from its first."""
+    ends = np.cumsum(read.rows)
+    for end, rows in zip(ends, read.rows, strict=True):
+        inside = numbers[np.searchsorted(numbers, end - rows) : np.searchsorted(numbers, end)]
+        yield inside - (end - rows)
+
+
+def _drop_measured(funnel: Funnel, columns: pa.Table, settings: Curate) -> None:
+    funnel.characters, funnel.tokens = columns["characters"].to_numpy(), columns["tokens"].to_numpy()
+    left = pa.array(funnel.left)
+    if settings.repeated_paragraphs or settings.repeated_lines:
+        funnel.drop("not repeated", columns["dropped"].take(left).to_pylist())
+    funnel.drop("within the rules", columns["rule"].take(pa.array(funnel.left)).to_pylist())
+
+
+def _drop_near_duplicates(funnel: Funnel, columns: pa.Table, measured: Shards, threshold: float) -> None:
+    if not threshold or not len(funnel.left):
+        return
+    left = funnel.left
+    bands = columns[BANDS].take(pa.array(left)).combine_chunks()
+    keys = np.frombuffer(bands.buffers()[1], np.uint32).reshape(len(left), -1)
+    near = alike(keys)
+    found = near_duplicates(keys[near], measured.take(left[near], "text"), threshold)
+    kept: list[int | None] = [None] * len(left)
+    for place, like in zip(near.tolist(), found, strict=True):
+        kept[place] = None if like is None else int(near[like])
+    funnel.drop_duplicates("no near-duplicates", kept, lambda kept: f"near-duplicate of {kept}")
+
+
+def _drop_contaminated(funnel: Funnel, columns: pa.Table, share: float, path: Path) -> None:
+    """Drops what holds more than `share` of a held-out item, and writes the list of it."""
+    if "overlap" not in columns.column_names:
+        return
+    left = pa.array(funnel.left)
+    rows = columns.select(["id", "source", "overlap_with", "overlap"]).take(left).to_pylist()
+    bad = [(row["overlap"] or 0.0) > share for row in rows]
+    write_records(path, (row for row, is_bad in zip(rows, bad, strict=True) if is_bad))
+    reasons = [
+        f"contaminated by {row['overlap_with']}" if is_bad else None for row, is_bad in zip(rows, bad, strict=True)
+    ]
+    funnel.drop("not contaminated", reasons)
+
+
+def _tables(
+    measured: Shards,
+    judge: Judge,
+    scored: Scored,
+    left: np.ndarray,
+    tier: list[Any],
+    score: list[Any],
+    funnel: Funnel,
+) -> Iterator[pa.Table]:
+    """The rows of documents.parquet, a batch at a time."""
+    raw = {signal.name for signal in judge.signals} | {BANDS, "dropped", "text"}
+    decided = {
+        "tier": pa.array(tier, pa.string()),
+        "dropped": pa.array(funnel.dropped, pa.string()),
+        "cluster": pa.array(funnel.cluster, pa.string()),
+        "score": pa.array(score, pa.float64()),
+    }
+    place = np.full(len(tier), -1)
+    place[left] = np.arange(len(left))
+    places = pa.array(place, mask=place < 0)
+    decided |= {s.name: pa.array(scored.scores[:, k], pa.int8()).take(places) for k, s in enumerate(judge.signals)}
+    for first, table in measured.groups():
+        known = {name: table[name] for name in table.column_names if name not in raw}
+        new = {name: column.slice(first, len(table)) for name, column in decided.items()}
+        yield pa.table({**known, **new, "text": table["text"]})
+
+
+def _examples(
+    measured: Shards, ids: Sequence[str], tier: Sequence[str | None], score: Sequence[float | None]
+) -> dict[str, list[dict[str, Any]]]:
+    """Excerpts of ordinary documents of each tier."""
+    chosen = choose_examples(ids, tier, score)
+    rows = np.unique([row for inside in chosen.values() for row in inside])
+    shown = (
+        {
+            name: dict(zip(rows.tolist(), pa.chunked_array(measured.take(rows, name)).to_pylist(), strict=True))
+            for name in ("source", "origin", "text")
+        }
+        if len(rows)
+        else {}
+    )
+
+    def excerpt(row: int) -> dict[str, Any]:
+        source, origin, text = (shown[name][row] for name in ("source", "origin", "text"))
+        return {"id": ids[row], "source": source, "origin": origin, "score": score[row], "text": text[:EXCERPT]}
+
+    return {name: [excerpt(row) for row in inside] for name, inside in chosen.items()}
+
+
+def _spread(values: Sequence[Any], indices: np.ndarray, length: int) -> list[Any]:
     """Values of some documents as a column of all."""
-    column: list[Any] = [None] * len(funnel.documents)
-    for index, value in zip(indices, values, strict=True):
+    column: list[Any] = [None] * length
+    for index, value in zip(indices.tolist(), values, strict=True):
         column[index] = value
     return column
 
 
 def _refuse_empty(funnel: Funnel, sources: Sequence[str], rejected: int) -> None:
-    if funnel.left:
+    if len(funnel.left):
         return
-    named = ", ".join(sources) or "nothing"
-    if funnel.documents:
+    named = ", ".join(sources)
+    if len(funnel.ids):
         reasons = ", ".join(f"{count} {kind}" for kind, count in count_reasons(funnel.dropped).items())
         raise UserError(
-            f"No document of {named} is left: of {len(funnel.documents)}, {reasons}.",
+            f"No document of {named} is left: of {len(funnel.ids)}, {reasons}.",
             hint="Loosen curate.minimum_characters, curate.near_duplicates or curate.decontaminate.",
         )
     bad = f"; {rejected} bad records were set aside" if rejected else ""

@@ -16,6 +16,7 @@ from underdog.errors import UserError, did_you_mean
 from underdog.recipe.schema import Recipe
 from underdog.seeds import derive
 from underdog.stages.together import make, strategy_for, use_cores
+from underdog.text.sources import expand
 from underdog.verify.problem_files import read_problems
 
 STORE = "store"
@@ -55,11 +56,11 @@ def run_folder(recipe: Recipe, root: Path) -> Path:
     return root / f"{recipe.name}-{digest_json(recipe.model_dump(by_alias=True))[:6]}"
 
 
-def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "export") -> Run:
-    """Runs the stages up to `until`; what is there already is not made again."""
+def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "export", on: str = "here") -> Run:
+    """Runs the stages up to `until`; what is there already is not made again. `on`: see `stages`."""
     run = Run(recipe, run_folder(recipe, root))
     store = Store(root / STORE)
-    for stage in stages(recipe):
+    for stage in stages(recipe, on):
         parents = {name: run.artifacts[name] for name in stage.parents}
         reporter.begin(stage.name)
         use_cores(recipe.threads or os.cpu_count() or 1, stage.distributed)
@@ -122,8 +123,8 @@ class Stage:
         object.__setattr__(self, "kind", self.kind or self.name)
 
 
-def stages(recipe: Recipe) -> Iterator[Stage]:
-    """The stages of a recipe in the order in which they run."""
+def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
+    """The stages of a recipe in the order in which they run. `on` says where curation finds its workers."""
     from underdog.stages.base import base
     from underdog.stages.evaluate import evaluate
     from underdog.stages.export import export
@@ -159,7 +160,7 @@ def stages(recipe: Recipe) -> Iterator[Stage]:
         )
         yield evaluation("base")
     else:
-        yield from _pretraining(r, precision, seed("pretrain"))
+        yield from _pretraining(r, precision, seed("pretrain"), on)
         yield evaluation("pretrain")
     start = "base" if r.base else "pretrain"
     taught = {**r.sft.model_dump(), **precision, "contents": fingerprint(file_sources(r.sft.data))}
@@ -203,17 +204,17 @@ def stages(recipe: Recipe) -> Iterator[Stage]:
     yield Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out))
 
 
-def _pretraining(r: Recipe, precision: dict[str, str], seed: int) -> Iterator[Stage]:
+def _pretraining(r: Recipe, precision: dict[str, str], seed: int, on: str) -> Iterator[Stage]:
     """The stages from raw text to a base model."""
-    from underdog.stages.curate import curate
     from underdog.stages.pretrain import pretrain
     from underdog.stages.tokenize import tokenize
 
     yield Stage(
         "curate",
-        {**r.curate.model_dump(), "contents": fingerprint(r.curate.sources)},
+        {**r.curate.model_dump(), "contents": fingerprint(expand(r.curate.sources))},
         ("problems",),
-        lambda p, out: curate(r.curate, held_out_texts(p["problems"]), out),
+        lambda p, out: _curate(r, p["problems"], out, on),
+        version=2,
     )
     yield Stage(
         "tokenize",
@@ -229,6 +230,12 @@ def _pretraining(r: Recipe, precision: dict[str, str], seed: int) -> Iterator[St
         seed,
         distributed=True,
     )
+
+
+def _curate(recipe: Recipe, problems: Artifact, out: Draft, on: str) -> None:
+    from underdog.stages.curate import curate  # brings compiled kernels along, which only this stage needs
+
+    curate(recipe.curate, held_out_texts(problems), out, recipe.threads or os.cpu_count() or 1, on)
 
 
 def steps_of_same_time(sft: Artifact, reinforce: Artifact) -> int:

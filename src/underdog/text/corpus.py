@@ -1,57 +1,41 @@
 """A curated corpus on disk: one row a document, kept or dropped, with its scores."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from underdog.errors import UserError, did_you_mean
-from underdog.text.document import Document, Reject
+from underdog.text.document import Document
 from underdog.text.tiers import TIERS
 
 DOCUMENTS = "documents.parquet"
 REJECTS = "rejects.jsonl"
+CONTAMINATED = "contaminated.jsonl"
 
 _ROWS = 4096  # a row group: what a reader holds in memory at once
 
 
-def write_documents(
-    folder: Path,
-    documents: Sequence[Document],
-    *,
-    scores: Mapping[str, Sequence[int | None]],
-    score: Sequence[float | None],
-    tier: Sequence[str | None],
-    dropped: Sequence[str | None],
-    cluster: Sequence[str | None],
-) -> None:
-    """Writes documents.parquet (zstd), in the order of `documents`; all columns have its length.
-
-    `scores` holds 0–9 by signal; None for documents that were dropped before scoring. Exactly one of
-    `tier` and `dropped` is None. `cluster` is the id of the document that stands for all its duplicates.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {
-        "id": pa.array([d.id for d in documents], pa.string()),
-        "source": pa.array([d.source for d in documents], pa.string()),
-        "origin": pa.array([d.origin for d in documents], pa.string()),
-        "tier": pa.array(tier, pa.string()),
-        "dropped": pa.array(dropped, pa.string()),
-        "cluster": pa.array(cluster, pa.string()),
-        "score": pa.array(score, pa.float64()),
-        **{name: pa.array(values, pa.int8()) for name, values in scores.items()},
-        "text": pa.array([d.text for d in documents], pa.large_string()),
-    }
-    pq.write_table(pa.table(columns), folder / DOCUMENTS, compression="zstd", row_group_size=_ROWS)
+def write_documents(folder: Path, tables: Iterable[pa.Table]) -> None:
+    """Writes documents.parquet (zstd) from tables of one schema, in their order."""
+    writer: pq.ParquetWriter | None = None
+    try:
+        for table in tables:
+            writer = writer or pq.ParquetWriter(folder / DOCUMENTS, table.schema, compression="zstd")
+            writer.write_table(table, _ROWS)
+    finally:
+        if writer:
+            writer.close()
 
 
-def write_rejects(folder: Path, rejects: Iterable[Reject]) -> None:
-    """Writes rejects.jsonl: file, line and reason of every record that was set aside."""
-    with (folder / REJECTS).open("w", encoding="utf-8") as file:
-        for reject in rejects:
-            file.write(json.dumps(vars(reject), ensure_ascii=False) + "\n")
+def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Writes JSON, one record a line."""
+    with path.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def read_tier(folder: Path, tier: str) -> Iterator[Document]:
@@ -68,12 +52,34 @@ def read_tier(folder: Path, tier: str) -> Iterator[Document]:
             yield Document(**row)
 
 
-def _rows(folder: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
-    import pyarrow.parquet as pq
+def find_document(folder: Path, beginning: str) -> list[dict[str, Any]]:
+    """All columns of the documents whose id begins so; several where equal texts were read at several places."""
+    ids = pq.read_table(_checked(folder), columns=["id"])["id"].to_pylist()
+    places = [place for place, name in enumerate(ids) if name.startswith(beginning)]
+    return _rows_at(folder, places[:_ROWS])
 
+
+def _rows_at(folder: Path, places: list[int]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    with pq.ParquetFile(_checked(folder)) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            inside = [place - first for place in places if first <= place < first + rows]
+            if inside:
+                found += file.read_row_group(group).take(inside).to_pylist()
+            first += rows
+    return found
+
+
+def _rows(folder: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    with pq.ParquetFile(_checked(folder)) as file:
+        for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
+            yield from batch.to_pylist()
+
+
+def _checked(folder: Path) -> Path:
     path = folder / DOCUMENTS
     if not path.exists():
         raise UserError(f"{folder} holds no curated corpus: {DOCUMENTS} is missing.")
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
-            yield from batch.to_pylist()
+    return path

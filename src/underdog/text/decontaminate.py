@@ -1,11 +1,14 @@
 """Decontamination: no training text may hold the problems that the model is judged by."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from underdog.text.ngrams import Hashes, WordHashes, ngram_hashes, split_tokens
+from underdog.text.kernels.overlap import Wanted, find, runs
+from underdog.text.kernels.tokens import hash_tokens
 
 NGRAM = 8
 """Tokens (words and single symbols) that must match in a row, as for PaLM (arXiv 2204.02311): prompts are
@@ -17,8 +20,15 @@ SHORTEST = 5
 _TEMPLATE = 0.01  # an n-gram in more than this share of the items (and in two) is their template's, not theirs
 
 
+class Overlap(NamedTuple):
+    """The item of which a text holds the largest share, 0..1 of the item's own tokens."""
+
+    item: str
+    share: float
+
+
 class HeldOut:
-    """Held-out texts, made ready to be looked for in many documents.
+    """Held-out texts, made ready to be looked for in many documents. Small, and can be pickled.
 
     Items drawn from one template share most of their words. What a document may not hold is what tells an
     item from the others, so n-grams that many items share do not count; the template alone contaminates
@@ -26,58 +36,49 @@ class HeldOut:
     """
 
     def __init__(self, items: Mapping[str, str], n: int = NGRAM):
-        self._word_hashes = WordHashes()
-        tokens = {name: split_tokens(text) for name, text in items.items()}
-        self.names = [name for name in tokens if len(tokens[name]) >= SHORTEST]
-        self.too_short = len(tokens) - len(self.names)
-        hashes = [self._word_hashes.of(tokens[name]) for name in self.names]
-        self._sizes = [min(n, len(h)) for h in hashes]
-        ngrams = [ngram_hashes(h, size) for h, size in zip(hashes, self._sizes, strict=True)]
-        own = _own(ngrams, distinct_items=len({tuple(tokens[name]) for name in self.names}))
+        tokens = hash_tokens(pa.array(list(items.values()), pa.large_string()))
+        all_hashes = {name: tokens.of(number) for number, name in enumerate(items)}
+        self.names = [name for name in items if len(all_hashes[name]) >= SHORTEST]
+        self.too_short = len(items) - len(self.names)
+        hashes = [all_hashes[name] for name in self.names]
         self._lengths = [len(h) for h in hashes]
+        self._sizes = [min(n, length) for length in self._lengths]
+        ngrams = [runs(h, size) for h, size in zip(hashes, self._sizes, strict=True)]
+        own = _own(ngrams, distinct_items=len({h.tobytes() for h in hashes}))
         self._coverable = [
             _covered(np.flatnonzero(mask), size, length)
             for mask, size, length in zip(own, self._sizes, self._lengths, strict=True)
         ]
-        rows = [
-            (int(ngram), item, position)
-            for item, (found, mask) in enumerate(zip(ngrams, own, strict=True))
-            for position, (ngram, counts) in enumerate(zip(found, mask, strict=True))
-            if counts
-        ]
-        rows.sort()
-        self._table = np.array([row[0] for row in rows], dtype=np.uint64)
-        self._places = [(item, position) for _, item, position in rows]
+        looked_for = [found[mask] for found, mask in zip(ngrams, own, strict=True)]
+        everything = np.concatenate(looked_for) if looked_for else np.zeros(0, np.uint64)
+        items_of = np.repeat(np.arange(len(own)), [len(found) for found in looked_for])
+        positions = np.concatenate([np.flatnonzero(mask) for mask in own]) if own else np.zeros(0, np.int64)
+        order = np.argsort(everything, kind="stable")
+        self._wanted = Wanted.of(everything, sorted(set(self._sizes)))
+        self._items, self._positions = items_of[order], positions[order]
+        self._starts = np.append(np.searchsorted(everything[order], self._wanted.keys), len(everything))
 
-    def worst(self, text: str) -> tuple[str, float] | None:
-        """The item of which the text holds the largest share (0..1 of its own tokens), or None if it
-        holds none."""
-        hashes = self._word_hashes.of(split_tokens(text))
-        found: dict[int, list[int]] = {}
-        for size in sorted(set(self._sizes)):
-            ngrams = np.unique(ngram_hashes(hashes, size))
-            starts = np.searchsorted(self._table, ngrams, side="left")
-            ends = np.searchsorted(self._table, ngrams, side="right")
-            for hit in np.flatnonzero(ends > starts):
-                for item, position in self._places[starts[hit] : ends[hit]]:
-                    found.setdefault(item, []).append(position)
-        if not found:
-            return None
-        shares = {
-            item: _covered(np.array(positions), self._sizes[item], self._lengths[item]) / self._coverable[item]
-            for item, positions in found.items()
-        }
+    def overlaps(self, texts: pa.LargeStringArray | Sequence[str]) -> list[Overlap | None]:
+        """For each text what it holds most of; None if it holds nothing."""
+        array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
+        inside, keys = find(hash_tokens(array), self._wanted)
+        found: list[Overlap | None] = [None] * len(array)
+        for text in np.unique(inside).tolist():
+            found[text] = self._worst(np.unique(keys[inside == text]))
+        return found
+
+    def _worst(self, keys: np.ndarray) -> Overlap:
+        places = np.concatenate([np.arange(self._starts[key], self._starts[key + 1]) for key in keys])
+        shares = {}
+        for item in np.unique(self._items[places]).tolist():
+            positions = self._positions[places[self._items[places] == item]]
+            covered = _covered(positions, self._sizes[item], self._lengths[item])
+            shares[item] = covered / self._coverable[item]
         item = min(shares, key=lambda item: (-shares[item], item))
-        return self.names[item], shares[item]
+        return Overlap(self.names[item], shares[item])
 
 
-def contaminated(texts: Iterable[str], held_out: HeldOut, share: float) -> list[str | None]:
-    """For each text the name of the held-out item of which it holds more than `share`, or None."""
-    worst = map(held_out.worst, texts)
-    return [found[0] if found and found[1] > share else None for found in worst]
-
-
-def _own(ngrams: list[Hashes], distinct_items: int) -> list[np.ndarray]:
+def _own(ngrams: list[np.ndarray], distinct_items: int) -> list[np.ndarray]:
     """For each item a mask of its n-grams that are not its template's; all of them if it has no others."""
     frequency = Counter(ngram for found in {tuple(f.tolist()) for f in ngrams} for ngram in set(found))
     most = max(1, int(_TEMPLATE * distinct_items))

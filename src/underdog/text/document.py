@@ -26,8 +26,13 @@ class Reject:
     """A record that was set aside."""
 
     file: str
-    line: int | None  # from 1; None when the whole file is meant
+    line: int | None  # or row, from 1; None when the whole file is meant, or `offset` says where
     reason: str
+    offset: int | None = None  # bytes from the file's beginning
+
+
+Found = Document | Reject
+"""What a reader finds."""
 
 
 def make_document(text: str, source: str, origin: str = "") -> Document:

@@ -1,79 +1,118 @@
 """Exact and near-duplicates. The first of a set of equals stays: the order of the sources decides which."""
 
 import hashlib
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from underdog.errors import UserError
-from underdog.text.ngrams import Hashes, WordHashes, ngram_hashes, split_words
+from underdog.text.kernels.sketch import banding, jaccard, share_a_band, shingles, sketch
+from underdog.text.kernels.tokens import hash_tokens
 
-_SHINGLE = 5  # words
-_PERMUTATIONS = 128
-_SEED = 1
-_RECALL = 0.99  # of pairs exactly at the threshold
-
-
-def exact_duplicates(texts: Sequence[str]) -> list[int | None]:
-    """For each text the index of the first that is equal but for case and white space; None for the first
-    itself."""
-    first: dict[bytes, int] = {}
-    found: list[int | None] = []
-    for index, text in enumerate(texts):
-        key = hashlib.blake2b(" ".join(text.casefold().split()).encode(), digest_size=16).digest()
-        kept = first.setdefault(key, index)
-        found.append(None if kept == index else kept)
-    return found
+_MOST_COMPARED = 64
+"""Kept texts that one text is compared with, those that share most bands: thousands of variations of one page, just
+below the threshold, are not all compared with each other."""
 
 
-def near_duplicates(texts: Sequence[str], threshold: float) -> list[int | None]:
+def exact_key(text: str) -> bytes:
+    """16 bytes that are equal for texts that are equal but for case and white space."""
+    return hashlib.blake2b(" ".join(text.casefold().split()).encode(), digest_size=16).digest()
+
+
+def exact_duplicates(keys: Sequence[bytes] | pa.Array | pa.ChunkedArray) -> list[int | None]:
+    """For each key the index of the first that is equal; None for the first itself."""
+    array = pa.chunked_array([pa.array(keys)]) if isinstance(keys, Sequence) else keys
+    if not len(array):
+        return []
+    codes = array.combine_chunks().dictionary_encode().indices.to_numpy()
+    first = np.unique(codes, return_index=True)[1][codes]
+    return [None if kept == index else kept for index, kept in enumerate(first.tolist())]
+
+
+def band_keys(texts: pa.LargeStringArray, threshold: float) -> NDArray[np.uint32]:
+    """Keys by which texts that are alike find each other, shape (texts, bands); 0 for texts without words."""
+    return sketch(hash_tokens(texts), banding(threshold))
+
+
+def alike(keys: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Indices of the texts that share a band with another, ascending; `keys` are those of `band_keys`."""
+    found = np.zeros(len(keys), bool)
+    for band in range(keys.shape[1]):
+        order = np.argsort(keys[:, band], kind="stable")
+        ordered = keys[order, band]
+        same = (ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)
+        found[order[1:][same]] = True
+        found[order[:-1][same]] = True
+    return np.flatnonzero(found)
+
+
+def near_duplicates(
+    keys: NDArray[np.uint32], batches: Iterable[pa.LargeStringArray], threshold: float
+) -> list[int | None]:
     """For each text the index of an earlier, kept text that it resembles; None for one that is kept itself.
 
     Two texts resemble each other when the Jaccard similarity of their sets of word 5-grams is at least
     `threshold` (0..1). MinHash LSH (Broder 1997) proposes pairs, the sets themselves decide. Every text
     that goes resembles one that stays: likeness is not passed on along chains, which would empty a corpus
-    of variations.
+    of variations. `batches` bring the texts in order; a batch, and what is in a temporary file, is all that is
+    kept of them.
     """
-    RMinHash, RMinHashLSH = _library()
-    word_hashes = WordHashes()
-    shingles = [_shingles(word_hashes.of(split_words(text))) for text in texts]
-    sketches = RMinHash.from_token_sets([s.view("V8").tolist() for s in shingles], _PERMUTATIONS, _SEED)
-    index = RMinHashLSH(threshold, _PERMUTATIONS, _bands(threshold))
+    groups = _groups(keys)
+    last = np.full(int(groups.max(initial=-1)) + 1, -1, np.int32)  # of the kept texts of a group
+    before = np.full(groups.shape, -1, np.int32)
+    shared = np.zeros(len(keys), np.int32)
     found: list[int | None] = []
-    for number, sketch in enumerate(sketches):
-        candidates = sorted(index.query(sketch)) if len(shingles[number]) else []
-        like = (kept for kept in candidates if _jaccard(shingles[number], shingles[kept]) >= threshold)
-        found.append(next(like, None))
-        if found[-1] is None:
-            index.insert(number, sketch)
+    with tempfile.TemporaryFile() as file:
+        spilled = _Spilled(file)
+        for index, own in enumerate(_sets(batches)):
+            near = share_a_band(groups[index], last, before, shared) if len(own) else np.zeros(0, np.int64)
+            near = near[np.argsort(-shared[near], kind="stable")]
+            candidates = np.sort(near[:_MOST_COMPARED]).tolist()
+            shared[near] = 0
+            found.append(next((kept for kept in candidates if jaccard(own, spilled[kept]) >= threshold), None))
+            if found[-1] is None and (groups[index] >= 0).any():
+                spilled[index] = own
+                for band in np.flatnonzero(groups[index] >= 0):
+                    before[index, band] = last[groups[index, band]]
+                    last[groups[index, band]] = index
     return found
 
 
-def _library():
-    try:
-        from rensa import RMinHash, RMinHashLSH
-    except ImportError:
-        raise UserError(
-            "The search for near-duplicates needs the package rensa.",
-            hint='Install "underdog[curate]", or set curate.near_duplicates = 0.',
-        ) from None
-    return RMinHash, RMinHashLSH
+class _Spilled:
+    """Arrays of hashes that wait on disk, by number."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._places: dict[int, tuple[int, int]] = {}
+        self._end = 0
+
+    def __setitem__(self, number: int, hashes: NDArray[np.uint64]) -> None:
+        self._places[number] = self._end, hashes.nbytes
+        os.pwrite(self._file.fileno(), hashes.tobytes(), self._end)
+        self._end += hashes.nbytes
+
+    def __getitem__(self, number: int) -> NDArray[np.uint64]:
+        place, size = self._places[number]
+        return np.frombuffer(os.pread(self._file.fileno(), size, place), np.uint64)
 
 
-def _shingles(hashes: Hashes) -> Hashes:
-    """The set of 5-grams, sorted; of a shorter text, the text itself."""
-    return np.unique(ngram_hashes(hashes, min(_SHINGLE, max(1, len(hashes)))))
+def _sets(batches: Iterable[pa.LargeStringArray]) -> Iterator[NDArray[np.uint64]]:
+    for texts in batches:
+        tokens = hash_tokens(texts)
+        yield from (shingles(tokens.words_of(text)) for text in range(len(texts)))
 
 
-def _jaccard(a: Hashes, b: Hashes) -> float:
-    common = len(np.intersect1d(a, b, assume_unique=True))
-    return common / (len(a) + len(b) - common)
-
-
-def _bands(threshold: float) -> int:
-    """Fewest bands, hence fewest candidates, that still find a pair at the threshold with the wanted
-    recall."""
-    bands = 1
-    while bands < _PERMUTATIONS and 1 - (1 - threshold ** (_PERMUTATIONS // bands)) ** bands < _RECALL:
-        bands *= 2
-    return bands
+def _groups(keys: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Numbers of the texts' groups by band, as shape of `keys`: equal where the keys are; -1 where no other has it."""
+    groups = np.full(keys.shape, -1, np.int32)
+    total = 0
+    for band in range(keys.shape[1]):
+        _, inverse, counts = np.unique(keys[:, band], return_inverse=True, return_counts=True)
+        numbers = np.where(counts > 1, np.cumsum(counts > 1) - 1 + total, -1).astype(np.int32)
+        groups[:, band] = np.where(keys[:, band] == 0, -1, numbers[inverse])
+        total += int((counts > 1).sum())
+    return groups

@@ -1,41 +1,87 @@
-"""Sources: named corpora, and the user's own folders, globs and files."""
+"""Sources: named corpora, and the user's own folders, globs, files and manifests of them."""
 
 import glob
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from underdog.errors import UserError, did_you_mean
-from underdog.text.document import Document, Reject
 from underdog.text.python_corpus import package_docs, python_docs, python_rest
-from underdog.text.user_files import find_files, read_file
+from underdog.text.readers.formats import READS, cut, reader_of
+from underdog.text.readers.span import Span
 
-SOURCES: dict[str, Callable[[], Iterator[Document]]] = {
+SOURCES: dict[str, Callable[[], Iterator[Span]]] = {
     "python-docs": python_docs,
     "package-docs": package_docs,
     "python-rest": python_rest,
 }
+MANIFEST = ".manifest"
+"""A file of this suffix lists files, folders and globs, one a line, from its own folder on."""
 
 
-def read_sources(names: Sequence[str], reject: Callable[[Reject], None]) -> Iterator[Document]:
-    """The documents of all sources, one source after another, in an order that is the same every time.
-
-    Bad records go to `reject`.
+def find_spans(names: Sequence[str], field: str = "text") -> list[Span]:
+    """What there is to read, in an order that is the same every time. `field` is where records have their text.
 
     Raises:
-        UserError: a name that is neither a source nor a path, or a path without text. Before anything is
-        read.
+        UserError: a name that is neither a source nor a path, or a path without text.
     """
-    files = {name: find_files(name) for name in names if not _is_named(name)}
-    return _read(names, files, reject)
+    files = {name: None if _is_named(name) else _files_of(name) for name in names}
+    spans: list[Span] = []
+    for name, found in files.items():
+        spans += SOURCES[name]() if found is None else (span for path in found for span in cut(path, name, field))
+    return spans
 
 
-def _read(names: Sequence[str], files: dict[str, list[Path]], reject: Callable[[Reject], None]) -> Iterator[Document]:
-    for name in names:
-        if name in files:
-            for path in files[name]:
-                yield from read_file(path, name, reject)
-        else:
-            yield from SOURCES[name]()
+def expand(names: Sequence[str]) -> list[str]:
+    """The names with the entries of manifests behind each: what a change is looked for in."""
+    return [part for name in names for part in (name, *(_entries(Path(name)) if _is_manifest(name) else ()))]
+
+
+def find_files(entry: str) -> list[Path]:
+    """The files that an entry of the recipe means, sorted; a folder is searched to its depth, hidden
+    parts left out.
+
+    Raises:
+        UserError: nothing is there, or nothing that can be read.
+    """
+    path = Path(entry).expanduser()
+    if path.is_file():
+        if reader_of(path) is None:
+            raise UserError(f"curate.sources: {entry} is not a text file by its name.", hint=READS)
+        return [path]
+    if path.is_dir():
+        found = [file for file in path.rglob("*") if not _is_hidden(file.relative_to(path))]
+    elif glob.has_magic(entry):
+        found = [Path(name) for name in glob.glob(str(path), recursive=True)]
+    else:
+        raise UserError(f"curate.sources: {entry} does not exist.", hint="Paths start at the current folder.")
+    files = sorted(file for file in found if reader_of(file) and file.is_file())
+    if not files:
+        raise UserError(f"curate.sources: there is no text in {entry}.", hint=READS)
+    return files
+
+
+def _files_of(name: str) -> list[Path]:
+    if not _is_manifest(name):
+        return find_files(name)
+    return list(dict.fromkeys(file for entry in _entries(Path(name)) for file in find_files(entry)))
+
+
+def _is_manifest(name: str) -> bool:
+    return name.endswith(MANIFEST) and Path(name).expanduser().is_file()
+
+
+def _entries(manifest: Path) -> list[str]:
+    manifest = manifest.expanduser()
+    try:
+        lines = [line.strip() for line in manifest.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError:
+        raise UserError(
+            f"curate.sources: {manifest} is not UTF-8.", hint="A manifest lists paths, one a line."
+        ) from None
+    entries = [str(manifest.parent / Path(line).expanduser()) for line in lines if line and not line.startswith("#")]
+    if not entries:
+        raise UserError(f"curate.sources: {manifest} lists nothing.", hint="A manifest lists paths, one a line.")
+    return entries
 
 
 def _is_named(name: str) -> bool:
@@ -50,3 +96,7 @@ def _is_named(name: str) -> bool:
     if not looks_like_path:
         raise UserError(f'curate.sources: unknown source "{name}".', hint=did_you_mean(name, SOURCES))
     return False
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part in ("__pycache__", "node_modules") for part in path.parts)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from underdog.text.document import Document
 from underdog.text.scores import HIGHEST
 from underdog.text.signals import Signal
 from underdog.text.tiers import TIERS
@@ -33,22 +32,24 @@ def describe_signals(
     }
 
 
-def count_tiers(documents: Sequence[Document], tier: Sequence[str | None]) -> dict[str, dict[str, int]]:
+def count_tiers(characters: Sequence[int], tier: Sequence[str | None]) -> dict[str, dict[str, int]]:
     """By tier (and "dropped"): documents and characters."""
     counts = {name: {"documents": 0, "characters": 0} for name in (*TIERS, DROPPED)}
-    for document, name in zip(documents, tier, strict=True):
+    for length, name in zip(characters, tier, strict=True):
         counts[name or DROPPED]["documents"] += 1
-        counts[name or DROPPED]["characters"] += len(document.text)
+        counts[name or DROPPED]["characters"] += length
     return counts
 
 
-def count_sources(documents: Sequence[Document], tier: Sequence[str | None]) -> dict[str, dict[str, dict[str, int]]]:
+def count_sources(
+    sources: Sequence[str], characters: Sequence[int], tier: Sequence[str | None]
+) -> dict[str, dict[str, dict[str, int]]]:
     """By source, in the order in which they were read: its documents and characters by tier."""
     members: dict[str, list[int]] = {}
-    for index, document in enumerate(documents):
-        members.setdefault(document.source, []).append(index)
+    for index, source in enumerate(sources):
+        members.setdefault(source, []).append(index)
     return {
-        source: count_tiers([documents[i] for i in inside], [tier[i] for i in inside])
+        source: count_tiers([characters[i] for i in inside], [tier[i] for i in inside])
         for source, inside in members.items()
     }
 
@@ -59,25 +60,15 @@ def count_reasons(dropped: Sequence[str | None]) -> dict[str, int]:
     return dict(kinds.most_common())
 
 
-def examples(
-    documents: Sequence[Document], tier: Sequence[str | None], score: Sequence[float | None]
-) -> dict[str, list[dict[str, Any]]]:
-    """By tier (and "dropped", of what was scored): three ordinary documents, from its upper, middle and
+def choose_examples(
+    ids: Sequence[str], tier: Sequence[str | None], score: Sequence[float | None]
+) -> dict[str, list[int]]:
+    """By tier (and "dropped", of what was scored): three ordinary documents by number, from its upper, middle and
     lower part."""
-    chosen: dict[str, list[dict[str, Any]]] = {}
+    chosen: dict[str, list[int]] = {}
     for name in (*TIERS, DROPPED):
         inside = [i for i, t in enumerate(tier) if (t or DROPPED) == name and score[i] is not None]
-        inside.sort(key=lambda i: (-(score[i] or 0.0), documents[i].id))
+        inside.sort(key=lambda i: (-(score[i] or 0.0), ids[i]))
         places = sorted({len(inside) * (2 * k + 1) // (2 * _EXAMPLES) for k in range(_EXAMPLES)})
-        chosen[name] = [_excerpt(documents[inside[p]], score[inside[p]]) for p in places if p < len(inside)]
+        chosen[name] = [inside[p] for p in places if p < len(inside)]
     return chosen
-
-
-def _excerpt(document: Document, score: float | None) -> dict[str, Any]:
-    return {
-        "id": document.id,
-        "source": document.source,
-        "origin": document.origin,
-        "score": score,
-        "text": document.text[:EXCERPT],
-    }

@@ -1,0 +1,130 @@
+"""Pages: HTML files and WARC archives. One document a page, its main text without the frame around it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from underdog.errors import UserError
+from underdog.text.document import Found, Reject, make_document
+from underdog.text.readers.span import Span
+from underdog.text.readers.streams import LARGEST, CutShort, read_whole
+
+_DEEPEST = 2_000
+"""Elements inside each other. The extractor's time grows with the square of it; browsers give up at 512."""
+
+_TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)[^>]*?(/?)>")
+_UNCLOSED = frozenset(  # void elements, and those whose end tags authors may leave out
+    b"area base br col embed hr img input link meta source track wbr p li dt dd tr td th thead tbody tfoot option"
+    b" optgroup colgroup rb rt rp html head body".split()
+)
+_TOO_LARGE = "larger than 32 MiB"
+_RECORD_STARTS = {".gz": b"\x1f\x8b\x08", "": b"WARC/1."}
+
+
+def read_html(span: Span) -> Iterator[Found]:
+    """The page's main text."""
+    try:
+        page = read_whole(Path(span.path))
+    except CutShort as problem:
+        yield Reject(span.path, None, str(problem))
+        return
+    if page is None:
+        yield Reject(span.path, None, _TOO_LARGE)
+    elif not page.strip():
+        yield Reject(span.path, None, "empty")
+    else:
+        yield _page(page, None, span, span.path, None)
+
+
+def read_warc(span: Span) -> Iterator[Found]:
+    """A document from each response that is a page. After a damaged record, reading goes on at the next whole one."""
+    path = Path(span.path)
+    compressed = path.suffix.lower() == ".gz"
+    start = 0
+    while start is not None:
+        at = start
+        try:
+            for place, found in _responses(path, start, span):
+                at = place
+                if found:
+                    yield found
+            return
+        except (OSError, ValueError, EOFError) as problem:
+            yield Reject(span.path, None, f"damaged after the record here: {problem}", offset=at)
+        start = _next_record(path, at + 1, _RECORD_STARTS[".gz" if compressed else ""])
+
+
+def _responses(path: Path, start: int, span: Span) -> Iterator[tuple[int, Found | None]]:
+    """(where the record begins, what became of it) from `start` on; None for pages of other kinds."""
+    try:
+        from fastwarc.warc import ArchiveIterator, WarcRecordType
+    except ImportError:
+        raise _missing() from None
+    with path.open("rb") as file:
+        file.seek(start)
+        for record in ArchiveIterator(file, record_types=WarcRecordType.response, parse_http=True):
+            at = start + record.stream_pos
+            if record.content_length > LARGEST:
+                yield at, Reject(span.path, None, _TOO_LARGE, offset=at)
+                continue
+            body = record.reader.read()
+            if len(body) < record.content_length:
+                yield at, Reject(span.path, None, "cut short", offset=at)
+            elif (record.http_content_type or "text/html") in ("text/html", "application/xhtml+xml"):
+                address = record.headers.get("WARC-Target-URI") or f"{span.path} at byte {at}"
+                yield at, _page(body, record.http_charset, span, address, at)
+            else:
+                yield at, None
+
+
+def _next_record(path: Path, start: int, mark: bytes) -> int | None:
+    """Where the next mark of a record's start is; None if there is none."""
+    tail = b""
+    with path.open("rb") as file:
+        file.seek(start)
+        while block := file.read(1 << 20):
+            place = (tail + block).find(mark)
+            if place >= 0:
+                return start - len(tail) + place
+            start += len(block)
+            tail = block[-len(mark) :]
+    return None
+
+
+def _page(page: bytes, charset: str | None, span: Span, origin: str, offset: int | None) -> Found:
+    if _depth(page) > _DEEPEST:
+        return Reject(span.path, None, f"more than {_DEEPEST:,} elements inside each other", offset=offset)
+    extract, tree, detect = _library()
+    try:
+        encoding = charset or detect(page)
+        text = extract(tree.parse_from_bytes(page, encoding), main_content=True, alt_texts=False, links=False)
+        return make_document(text.replace("\r\n", "\n"), span.source, origin)
+    except (ValueError, LookupError, UnicodeError) as problem:
+        return Reject(span.path, None, f"cannot be read as HTML: {problem}", offset=offset)
+
+
+def _depth(page: bytes) -> int:
+    """How deep elements lie inside each other, about: elements that authors leave open do not count."""
+    depth = deepest = 0
+    if page.count(b"<") <= _DEEPEST:
+        return 0
+    for ends, name, alone in _TAG.findall(page):
+        if name.lower() not in _UNCLOSED and not alone:
+            depth += -1 if ends else 1
+            deepest = max(deepest, depth)
+    return deepest
+
+
+def _library() -> tuple[Any, Any, Any]:
+    try:
+        from resiliparse.extract.html2text import extract_plain_text
+        from resiliparse.parse.encoding import detect_encoding
+        from resiliparse.parse.html import HTMLTree
+    except ImportError:
+        raise _missing() from None
+    return extract_plain_text, HTMLTree, detect_encoding
+
+
+def _missing() -> UserError:
+    return UserError("Reading HTML and WARC needs the package resiliparse.", hint='Install "underdog[curate]".')

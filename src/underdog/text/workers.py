@@ -1,0 +1,104 @@
+"""Worker processes: on this machine's cores, or on a Ray cluster. They share files and never memory."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol
+
+from underdog.errors import UserError, did_you_mean
+
+Work = Callable[..., None]
+"""Called with the context and the parts of an item."""
+
+
+class Workers(Protocol):
+    """Whoever does `work(context, *item)` for each item; yields the items as they are done."""
+
+    def run(self, work: Work, items: Sequence[Any]) -> Iterator[Any]: ...
+
+    def close(self) -> None: ...
+
+
+@contextlib.contextmanager
+def hire(context: Any, count: int, on: str) -> Iterator[Workers]:
+    """Workers that know `context`. One alone is this process; no worker is left behind.
+
+    Raises:
+        UserError: `on` is neither "here" nor "ray", or Ray is not there.
+    """
+    if on == "ray":
+        from underdog.text.ray_workers import RayWorkers
+
+        workers: Workers = RayWorkers(context)
+    elif on == "here":
+        workers = Processes(context, count) if count > 1 else Inline(context)
+    else:
+        raise UserError(f'Curation cannot run on "{on}".', hint=did_you_mean(on, ("here", "ray")))
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+class Inline:
+    """This process alone."""
+
+    def __init__(self, context: Any):
+        self._context = context
+
+    def run(self, work: Work, items: Sequence[Any]) -> Iterator[Any]:
+        for item in items:
+            work(self._context, *item)
+            yield item
+
+    def close(self) -> None:
+        pass
+
+
+class Processes:
+    """New processes on this machine, that end with it."""
+
+    def __init__(self, context: Any, count: int):
+        spawn = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(count, spawn, _begin, (context,))
+        self._ahead = 2 * count
+
+    def run(self, work: Work, items: Sequence[Any]) -> Iterator[Any]:
+        waiting = list(reversed(items))
+        begun: dict[Future[None], Any] = {}
+        try:
+            while waiting or begun:
+                while waiting and len(begun) < self._ahead:
+                    item = waiting.pop()
+                    begun[self._pool.submit(_work, work, item)] = item
+                for future in wait(begun, return_when=FIRST_COMPLETED).done:
+                    future.result()
+                    yield begun.pop(future)
+        except BrokenProcessPool:
+            raise UserError(
+                "A worker process of curation was killed, as the system does when memory runs out.",
+                hint="Run the same command again: what is finished is kept. Fewer threads need less memory.",
+            ) from None
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+_context: Any = None
+
+
+def _begin(context: Any) -> None:
+    global _context
+    _context = context
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and says when to end
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def _work(work: Work, item: Sequence[Any]) -> None:
+    work(_context, *item)
