@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from underdog import world
 from underdog.errors import UserError
@@ -23,6 +24,21 @@ runs_app = typer.Typer(help="Look at what has been made.", no_args_is_help=True,
 app.add_typer(runs_app, name="runs")
 data_app = typer.Typer(help="Look at what is trained on.", no_args_is_help=True, suggest_commands=True)
 app.add_typer(data_app, name="data")
+
+
+class _RunUnlessSaid(TyperGroup):
+    """`underdog curate RECIPE` stands for `underdog curate run RECIPE`."""
+
+    def parse_args(self, ctx, args):
+        if args and args[0] not in {*self.commands, "--help"}:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+curate_app = typer.Typer(
+    cls=_RunUnlessSaid, help="Curate a recipe's text: underdog curate RECIPE.", no_args_is_help=True
+)
+app.add_typer(curate_app, name="curate")
 
 INTERRUPTED = 130  # how typer exits on Ctrl-C
 
@@ -229,6 +245,46 @@ def show_run(
     from underdog.stages.pipeline import open_run
 
     show_lineage(open_run(run))
+
+
+@curate_app.command("run")
+def curate(
+    recipe: RecipeFile,
+    set_: Set = [],  # noqa: B006
+    text: Annotated[list[str], typer.Option(help="Your own text instead: folder, glob or file (repeatable).")] = [],  # noqa: B006
+    on: Annotated[
+        str, typer.Option(help='Where the workers are: "here", or "ray" (RAY_ADDRESS, or a local one).')
+    ] = "here",
+    runs: Root = Path("runs"),
+) -> None:
+    """Curate a recipe's text and stop: what was kept, in which tier, and what went at which step.
+
+    A run that was killed goes on where it was, and underdog run takes the result over.
+    """
+    from underdog.recipe.load import load_recipe
+    from underdog.report import terminal
+    from underdog.report.curation import show_funnel
+    from underdog.report.live import LiveReporter
+    from underdog.stages.pipeline import check_stage, run_recipe
+
+    resolved = load_recipe(recipe, [*set_, *_sources(text, [])])
+    terminal.warn(resolved.warnings)
+    check_stage(resolved.recipe, "curate")
+    with LiveReporter(resolved.recipe) as reporter:
+        done = run_recipe(resolved.recipe, runs, reporter, "curate", on)
+    show_funnel(done.artifacts["curate"])
+
+
+@curate_app.command("explain")
+def explain_document(
+    document: Annotated[str, typer.Argument(help="A document's id, or its first characters.", show_default=False)],
+    run: Annotated[Path | None, typer.Option(help="A run, e.g. runs/demo-3f9a; all of them unless said.")] = None,
+    runs: Root = Path("runs"),
+) -> None:
+    """Say why a document was dropped, or why it is in its tier: scores, rules, twin, overlap."""
+    from underdog.report.curation import explain
+
+    explain(document, runs, run)
 
 
 @data_app.command("show")

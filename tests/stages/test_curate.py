@@ -1,6 +1,9 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -8,8 +11,11 @@ import pytest
 from underdog.artifacts.store import Draft
 from underdog.errors import UserError
 from underdog.recipe.schema import Curate
+from underdog.stages import curate as stage
 from underdog.stages.curate import curate
-from underdog.text.corpus import DOCUMENTS, REJECTS, read_tier
+from underdog.text.corpus import CONTAMINATED, DOCUMENTS, REJECTS, read_tier
+from underdog.text.passes import measure_unit
+from underdog.text.readers import span
 from underdog.text.signals import SIGNALS
 from underdog.text.tiers import TIERS
 
@@ -53,11 +59,11 @@ def sources(tmp_path):
     return [str(folder)]
 
 
-def run(path, sources, **settings):
-    path.mkdir()
+def run(path, sources, cores=1, on="here", **settings):
+    path.mkdir(exist_ok=True)
     draft = Draft(path)
     settings = {"keep": {"medium": 0.2, "high": 0.2, "top": 0.2}, "minimum_characters": 100} | settings
-    curate(Curate(sources=sources, **settings), {"marbles": PROBLEM}, draft)
+    curate(Curate(sources=sources, **settings), {"marbles": PROBLEM}, draft, cores, on)
     return draft, pq.read_table(path / DOCUMENTS).to_pylist()
 
 
@@ -141,6 +147,78 @@ def test_the_same_settings_give_the_same_bytes(tmp_path, sources):
     for name in ("a", "b"):
         run(tmp_path / name, sources)
     assert (tmp_path / "a" / DOCUMENTS).read_bytes() == (tmp_path / "b" / DOCUMENTS).read_bytes()
+
+
+def test_workers_change_nothing(tmp_path, sources, monkeypatch):
+    """Neither how many there are nor how the work is cut."""
+    _, rows = run(tmp_path / "one", sources)
+    monkeypatch.setattr(span, "UNIT", 2000)
+    draft = run(tmp_path / "two", sources, cores=2)[0]
+    assert len(list((draft.state / "read").iterdir())) > 3
+    assert pq.read_table(tmp_path / "two" / DOCUMENTS).to_pylist() == rows
+
+
+def test_a_killed_run_goes_on_with_the_shards_that_are_finished(tmp_path, sources, monkeypatch):
+    monkeypatch.setattr(span, "UNIT", 2000)
+    _, rows = run(tmp_path / "whole", sources)
+    measured = []
+
+    def killed(context, unit, duplicates):
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        measured.append(unit)
+        measure_unit(context, unit, duplicates)
+
+    monkeypatch.setattr(stage, "measure_unit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", sources)
+    shards = tmp_path / "killed" / "state"
+    before = {path: path.stat().st_mtime_ns for path in shards.rglob("*.parquet")}
+    assert sum("measured" in str(path) for path in before) == 3
+    (shards / "measured" / "000009.parquet.1234.tmp").write_bytes(b"half a shard")
+    monkeypatch.setattr(stage, "measure_unit", measure_unit)
+    assert run(tmp_path / "killed", sources)[1] == rows
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_on_ray_with_a_worker_killed_midway_every_tier_is_the_same(tmp_path, sources, monkeypatch):
+    pytest.importorskip("ray")
+    from ray import cloudpickle
+
+    monkeypatch.setattr(span, "UNIT", 2000)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    _, rows = run(tmp_path / "here", sources)
+    died = tmp_path / "died"
+
+    def dying(context, unit, duplicates):
+        if unit == 1 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        measure_unit(context, unit, duplicates)
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
+    monkeypatch.setattr(stage, "measure_unit", dying)
+    assert run(tmp_path / "ray", sources, cores=2, on="ray")[1] == rows
+    assert died.exists()
+
+
+def test_repeated_paragraphs_go_and_what_is_too_short_then(tmp_path, sources):
+    notice = "This site uses cookies to give you a better experience, and asks you to agree to all of it."
+    for topic in TOPICS:
+        path = Path(sources[0], f"{topic}.md")
+        path.write_text(f"{path.read_text()}\n\n{notice}")
+        Path(sources[0], f"{topic}.rst").write_text(f"A page about a {topic}.\n\n{notice}")
+    draft, rows = run(tmp_path / "a", sources, repeated_paragraphs=5)
+    assert sum(notice in row["text"] for row in rows if row["dropped"] not in ("short", "duplicate")) == 1
+    assert {named(rows, f"{topic}.rst")["dropped"] for topic in TOPICS} == {"repeated"}
+    assert draft.metrics["dropped"]["repeated"] == len(TOPICS)
+
+
+def test_what_is_contaminated_is_listed_with_the_item_and_the_share(tmp_path, sources):
+    run(tmp_path / "a", sources)
+    (found,) = [json.loads(line) for line in (tmp_path / "a" / CONTAMINATED).read_text().splitlines()]
+    assert found["overlap_with"] == "marbles"
+    assert 0.9 < found["overlap"] <= 1
 
 
 def test_switches_switch_off(tmp_path, sources):

@@ -34,7 +34,7 @@ def hire(context: Any, count: int, on: str) -> Iterator[Workers]:
     if on == "ray":
         from underdog.text.ray_workers import RayWorkers
 
-        workers: Workers = RayWorkers(context)
+        workers: Workers = RayWorkers(context, count)
     elif on == "here":
         workers = Processes(context, count) if count > 1 else Inline(context)
     else:

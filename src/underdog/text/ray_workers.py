@@ -1,0 +1,77 @@
+"""Workers on a Ray cluster: the one that RAY_ADDRESS names, else one on this machine for as long as it takes.
+
+Every machine of the cluster sees the sources and the folder of the runs under the same paths, and has Underdog
+installed. A unit whose worker dies is done again elsewhere.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from underdog.errors import UserError
+
+_RETRIES = 5  # of a unit, when its worker or its machine is lost
+
+
+class RayWorkers:
+    def __init__(self, context: Any, count: int):
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anyone
+        try:
+            import ray
+        except ImportError:
+            raise UserError("Curation on Ray needs the package ray.", hint='Install "underdog[ray]".') from None
+        self._ray = ray
+        self._own = not ray.is_initialized()
+        if self._own:
+            _join(ray, os.environ.get("RAY_ADDRESS"), count)
+        self._context = ray.put(context)
+        self._ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._work = ray.remote(max_retries=_RETRIES, num_cpus=1)(_work)
+
+    def run(self, work: Callable[..., None], items: Sequence[Any]) -> Iterator[Any]:
+        ray = self._ray
+        waiting = list(reversed(items))
+        begun: dict[Any, Any] = {}
+        while waiting or begun:
+            while waiting and len(begun) < self._ahead:
+                item = waiting.pop()
+                begun[self._work.remote(self._context, work, item)] = item
+            done, _ = ray.wait(list(begun))
+            for reference in done:
+                try:
+                    ray.get(reference)
+                except ray.exceptions.RayTaskError as problem:
+                    raise problem.cause from None
+                except ray.exceptions.RayError as problem:
+                    raise UserError(
+                        f"Ray lost a piece of curation {_RETRIES + 1} times: {_first_line(problem)}",
+                        hint="Run the same command again: what is finished is kept.",
+                    ) from None
+                yield begun.pop(reference)
+
+    def close(self) -> None:
+        if self._own:
+            self._ray.shutdown()
+
+
+def _join(ray: Any, address: str | None, count: int) -> None:
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if address:
+            ray.init(address, **quiet)
+        else:
+            ray.init(num_cpus=count, include_dashboard=False, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as problem:
+        raise UserError(
+            f"There is no Ray cluster at RAY_ADDRESS={address}: {_first_line(problem)}",
+            hint="Start one with `ray start --head`, or unset RAY_ADDRESS to run on this machine.",
+        ) from None
+
+
+def _work(context: Any, work: Callable[..., None], item: Sequence[Any]) -> None:
+    work(context, *item)
+
+
+def _first_line(problem: Exception) -> str:
+    return str(problem).strip().partition("\n")[0]
