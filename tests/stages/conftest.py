@@ -87,6 +87,11 @@ class Watcher:
             self.reused.append(stage)
 
 
+@pytest.fixture(scope="session")
+def watcher_class():
+    return Watcher
+
+
 @pytest.fixture
 def watcher():
     return Watcher()

@@ -197,6 +197,12 @@ def _with_phases(recipe: Recipe, origins: Origins) -> Recipe:
     return with_phases(recipe, lambda key: _origin(key, origins))
 
 
+_PREPARED = ("off-policy", "dpd")
+_OF_METHODS = {
+    **dict.fromkeys(("prompts",), ("on-policy",)),
+    **dict.fromkeys(("batch_tokens", "problems", "samples", "cached"), _PREPARED),
+    **dict.fromkeys(("margin", "dpo_beta", "preference", "positive", "negative"), ("dpd",)),
+}
 _BEFORE_SFT = ("model", "curate", "tokenizer", "pretrain")
 
 
@@ -205,6 +211,15 @@ def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
     rules = [
         ("reinforce.", recipe.reinforce.steps == 0, "reinforce.steps is 0"),
         *((f"{name}.", bool(recipe.base), "the run starts from base") for name in _BEFORE_SFT),
+        ("distill.", recipe.distill.steps == 0, "distill.steps is 0"),
+        *(
+            (
+                f"distill.{key}",
+                bool(recipe.distill.steps) and recipe.distill.method not in methods,
+                f"the method is {recipe.distill.method}",
+            )
+            for key, methods in _OF_METHODS.items()
+        ),
         ("sft.adapter.", recipe.sft.adapter.kind == "none", "sft.adapter.kind is none"),
         ("control.", recipe.reinforce.steps == 0, "there is no reinforcement to compare with"),
         (
@@ -222,7 +237,7 @@ def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
         f"{key} ({origin}) has no effect: {why}."
         for key, origin in origins.items()
         for prefix, idle, why in rules
-        if idle and key.startswith(prefix) and key != "reinforce.steps"
+        if idle and key.startswith(prefix) and key not in ("reinforce.steps", "distill.steps", "sft.adapter.kind")
     )
 
 

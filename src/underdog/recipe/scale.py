@@ -40,6 +40,15 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
             "batch_tokens": _whole(recipe.sft.batch_tokens, scale**0.25, 1024),
             "lr": _rate(recipe.sft.lr, scale),
         },
+        "distill": {
+            "steps": _whole(recipe.distill.steps, scale, 3),
+            "prompts": _whole(recipe.distill.prompts, scale**0.25, 8),
+            "batch_tokens": _whole(recipe.distill.batch_tokens, scale**0.25, 1024),
+            "lr": _rate(recipe.distill.lr, scale),
+            "max_new_tokens": _answer(recipe.distill.max_new_tokens, model.context, scale),
+        }
+        if recipe.distill.steps
+        else {},
         "reinforce": {
             "steps": _whole(reinforce.steps, scale, 3),
             "prompts": _whole(reinforce.prompts, scale**0.25, 8),

@@ -231,6 +231,54 @@ class Sft(Section):
         return self
 
 
+class Distill(Section):
+    """A student learns a teacher's probabilities, token by token, on the training problems (docs/teaching.md)."""
+
+    steps: Annotated[int, Field(ge=0)] = 0
+    """0 leaves the stage out."""
+    teacher: str = ""
+    """A checkpoint folder or a run, of the student's tokenizer."""
+    method: Literal["on-policy", "off-policy", "dpd"] = "on-policy"
+    """What is learned from: the student's own answers; the teacher's right ones; pairs of both (dual preference
+    distillation)."""
+    divergence: Literal["forward", "reverse", "jsd"] = "reverse"
+    """KL(teacher || student), KL(student || teacher), or the generalised Jensen-Shannon divergence between them."""
+    jsd_beta: Share = 0.5
+    top_k: Annotated[int, Field(ge=0)] = 64
+    """Tokens that the teacher names at each place; the rest is one more outcome. 0 = all of them."""
+    prompts: Count = 32
+    """On-policy: problems a step."""
+    batch_tokens: Count = 4096
+    """Off-policy and DPD: tokens a step."""
+    problems: Annotated[int, Field(ge=0)] = 0
+    """Off-policy and DPD: training problems that are answered beforehand; 0 = all."""
+    samples: Count = 4
+    """Off-policy and DPD: answers a problem."""
+    cached: bool = True
+    """Off-policy and DPD: the teacher is asked once, and read from the disk in later epochs."""
+    temperature: Positive = 1.0
+    """Of the answers."""
+    max_new_tokens: Count = 128
+    lr: Positive = 3e-4
+    warmup: Share = 0.05
+    margin: Share = 0.5
+    """DPD: how much more a positive must earn than its negative."""
+    dpo_beta: Positive = 0.1
+    preference: NotNegative = 1.0
+    """DPD: weight of the DPO term; `positive` and `negative` are those of distillation on either answer."""
+    positive: NotNegative = 1.0
+    negative: NotNegative = 1.0
+    optimizer: Optimizer = Optimizer(weight_decay=0.0)
+
+    @model_validator(mode="after")
+    def _has_a_teacher(self) -> "Distill":
+        if self.steps and not self.teacher:
+            raise ValueError("distillation needs a teacher: a checkpoint folder or a run")
+        if self.method == "dpd" and not self.preference + self.positive + self.negative:
+            raise ValueError("preference, positive and negative are all 0: nothing would be learned")
+        return self
+
+
 class Reset(Section):
     """ProRL: the reference policy becomes the current one, so that learning can go on."""
 
@@ -318,6 +366,7 @@ class Recipe(Section):
     tokenizer: Tokenizer = Tokenizer()
     pretrain: Pretrain = Pretrain()
     sft: Sft = Sft()
+    distill: Distill = Distill()
     reinforce: Reinforce = Reinforce()
     control: Control = Control()
     evaluate: Evaluate = Evaluate()

@@ -47,7 +47,8 @@ def render(run: "Run") -> str:
         sentence=sentence(artifacts),
         last=max(artifacts.values(), key=lambda artifact: artifact.manifest["finished"], default=None),
         model=next(
-            (artifacts[stage] for stage in ("reinforce", "sft", "pretrain", "base") if stage in artifacts), None
+            (artifacts[stage] for stage in ("reinforce", "distill", "sft", "pretrain", "base") if stage in artifacts),
+            None,
         ),
         rows=rows,
         reach=max((row.sampled.high for row in rows if row.sampled), default=1.0) or 1.0,

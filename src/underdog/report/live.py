@@ -101,6 +101,8 @@ def result_line(artifact: Artifact) -> str:
             return f"{m['demonstrations']:,} conversations, {m['epochs']:.1f} epochs{aside}"
         case "evaluate":
             return f"pass@1 {m['sampled']['mean']:.1%} sampled, {m['greedy']['mean']:.1%} greedy"
+        case "distill":
+            return f"{m['steps']} steps {m['method']}, loss {m['loss']:.3f}"
         case "reinforce":
             return f"{m['steps']} steps, {m['position']:,} problems tried"
         case _:

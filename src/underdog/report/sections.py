@@ -17,7 +17,7 @@ from underdog.text.tiers import TIERS
 
 Section = dict[str, Any] | None
 _PLACES = (*TIERS, "dropped")
-_LADDER = ("pretrain", "sft", "control", "reinforce")  # the control stands between what it is compared with
+_LADDER = ("pretrain", "sft", "distill", "control", "reinforce")  # the control stands between what it is compared with
 
 
 def text(curated: Artifact | None) -> Section:

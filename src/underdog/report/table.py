@@ -18,6 +18,7 @@ LABELS = {
     "base": "Base",
     "pretrain": "Pretraining",
     "sft": "SFT",
+    "distill": "Distillation",
     "reinforce": "Reinforcement",
     "control": "Control: more SFT",
     "evaluate": "Evaluation",

@@ -21,7 +21,7 @@ from underdog.verify.problem_files import read_problems
 
 STORE = "store"
 RECORD = "run.json"
-TRAINED = ("base", "pretrain", "sft", "reinforce", "control")
+TRAINED = ("base", "pretrain", "sft", "distill", "reinforce", "control")
 """Stages that end in a checkpoint; each is followed by its evaluation."""
 
 
@@ -47,7 +47,9 @@ class Run:
     def model(self) -> Artifact:
         """The last checkpoint of the main line."""
         return next(
-            self.artifacts[stage] for stage in ("reinforce", "sft", "pretrain", "base") if stage in self.artifacts
+            self.artifacts[stage]
+            for stage in ("reinforce", "distill", "sft", "pretrain", "base")
+            if stage in self.artifacts
         )
 
 
@@ -126,6 +128,7 @@ class Stage:
 def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
     """The stages of a recipe in the order in which they run. `on` says where curation finds its workers."""
     from underdog.stages.base import base
+    from underdog.stages.distill import distill
     from underdog.stages.evaluate import evaluate
     from underdog.stages.export import export
     from underdog.stages.problems import problems
@@ -173,12 +176,24 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
         distributed=True,
     )
     yield evaluation("sft")
+    last = "sft"
+    if r.distill.steps:
+        yield Stage(
+            "distill",
+            {**r.distill.model_dump(), "contents": fingerprint([r.distill.teacher])},
+            ("sft", "problems"),
+            lambda p, out: distill(r.distill, seed("distill"), p["sft"], p["problems"], out),
+            seed("distill"),
+        )
+        yield evaluation("distill")
+        last = "distill"
+    learner = last  # what reinforcement starts from
     if r.reinforce.steps:
         yield Stage(
             "reinforce",
             r.reinforce.model_dump(),
-            ("sft", "problems"),
-            lambda p, out: reinforce(r.reinforce, seed("reinforce"), p["sft"], p["problems"], out),
+            (learner, "problems"),
+            lambda p, out: reinforce(r.reinforce, seed("reinforce"), p[learner], p["problems"], out),
             seed("reinforce"),
         )
         yield evaluation("reinforce")
@@ -186,12 +201,12 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
             yield Stage(
                 "control",
                 taught,
-                ("sft", "reinforce", "problems"),
+                (*dict.fromkeys(("sft", learner)), "reinforce", "problems"),
                 lambda p, out: sft(
                     r.sft,
                     steps_of_same_time(p["sft"], p["reinforce"]),
                     seed("control"),
-                    p["sft"],
+                    p[learner],
                     p["problems"],
                     out,
                     strategy_for(r.compute),
@@ -200,7 +215,7 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
                 distributed=True,
             )
             yield evaluation("control")
-    last = "reinforce" if r.reinforce.steps else "sft"
+        last = "reinforce"
     yield Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out))
 
 

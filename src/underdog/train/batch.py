@@ -20,7 +20,8 @@ class Batch:
     targets_N: Tensor  # int64
     weights_N: Tensor  # float32; 0 where the prediction carries no loss
     spans: Sequence[Span]  # the sequences: attention never crosses from one to the next
-    extra: Mapping[str, Tensor] = field(default_factory=dict)  # [N] each: advantages, the sampler's log-probabilities
+    extra: Mapping[str, Tensor] = field(default_factory=dict)  # [N, …] each: advantages, a sampler's log-probabilities
+    counts: Mapping[str, float] = field(default_factory=dict)  # what else than tokens components are divided by
 
     @property
     def tokens(self) -> int:
@@ -31,7 +32,7 @@ class Batch:
         if self.ids_N.device == device:
             return self
         tensors = (tensor.to(device) for tensor in (self.ids_N, self.targets_N, self.weights_N))
-        return Batch(*tensors, self.spans, {name: value.to(device) for name, value in self.extra.items()})
+        return Batch(*tensors, self.spans, {name: value.to(device) for name, value in self.extra.items()}, self.counts)
 
 
 @dataclass(frozen=True)

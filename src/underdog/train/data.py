@@ -3,17 +3,19 @@
 Both are pure functions of the step, so that a resumed run reads what an uninterrupted one reads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 
 from underdog.model.attention import Span
 from underdog.tokens.streams import Stream
-from underdog.train.batch import Batch, Example
+from underdog.train.batch import Batch
 from underdog.train.shuffle import Shuffle
 
+T = TypeVar("T")
 
 def packed_rows(
     rows: Sequence[tuple[str, int]], streams: Mapping[str, Stream], context: int, part_tokens: int
@@ -40,16 +42,22 @@ def _packed(rows: Sequence[tuple[str, int]], streams: Mapping[str, Stream], cont
     return Batch(torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(weights).float(), spans)
 
 
-class Shuffled:
+class Shuffled(Generic[T]):
     """Examples in a new order each epoch, the same number at every step."""
 
-    def __init__(self, examples: Sequence[Example], batch_tokens: int, seed: int):
+    def __init__(
+        self,
+        examples: Sequence[T],
+        batch_tokens: int,
+        seed: int,
+        size: Callable[[T], int] = lambda example: len(example.ids),
+    ):
         self._examples = examples
         self._order = Shuffle(len(examples), seed)
-        mean = sum(len(example.ids) for example in examples) / len(examples)
+        mean = sum(map(size, examples)) / len(examples)
         self.per_step = min(len(examples), max(1, round(batch_tokens / mean)))
 
-    def at(self, step: int) -> list[Example]:
+    def at(self, step: int) -> list[T]:
         first = step * self.per_step
         return [self._examples[self._order[position]] for position in range(first, first + self.per_step)]
 

@@ -5,7 +5,7 @@ their weights, over all parts of a step, so that a step gives the same gradient 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,8 +20,9 @@ from underdog.train.logprobs import cross_entropy, target_logprobs
 class Sums:
     """Sums over the tokens of a batch that carry weight."""
 
-    loss: Mapping[str, Tensor]  # by component; each is divided by the step's token count
+    loss: Mapping[str, Tensor]  # by component; each is divided by the step's token count, unless `per` says by what
     watch: Mapping[str, Tensor]  # figures to log, normalised alike, without gradient
+    per: Mapping[str, str] = field(default_factory=dict)  # component or figure -> a name among the batch's counts
 
 
 Objective = Callable[[Decoder, Batch], Sums]

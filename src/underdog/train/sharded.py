@@ -24,7 +24,7 @@ from underdog.model.decoder import Decoder
 from underdog.recipe.schema import Compute
 from underdog.train.batch import Batch
 from underdog.train.objectives import Objective
-from underdog.train.strategy import Figures, Strategy
+from underdog.train.strategy import Counts, Figures, Strategy, count
 
 T = TypeVar("T")
 
@@ -48,12 +48,12 @@ class Sharded(Strategy):
             module.set_force_sum_reduction_for_comms(True)
 
     def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:
-        own, count = _dealt(parts)
+        own, counts = _dealt(parts)
         model.zero_grad(set_to_none=True)
         total: dict[str, float] = {}
         for index, part in enumerate(own):
             _sync(model, index == len(own) - 1)
-            loss, found = self._loss(model, objective, part, count)
+            loss, found = self._loss(model, objective, part, counts)
             loss.backward()
             total = {name: total.get(name, 0.0) + value for name, value in found.items()}
         return dict(zip(total, _summed(list(total.values())), strict=True))
@@ -88,18 +88,17 @@ class Sharded(Strategy):
         return world.agree(value)
 
 
-def _dealt(parts: Iterable[Batch]) -> tuple[list[Batch], float]:
-    """This process's parts, and the weighted tokens of the whole batch.
+def _dealt(parts: Iterable[Batch]) -> tuple[list[Batch], Counts]:
+    """This process's parts, and what the components of the whole batch are divided by.
 
     Gathering weights takes every process, so all of them compute equally many parts: who has one part less computes
     an idle one, a single token without weight.
     """
     parts = list(parts)
-    count = float(sum(part.weights_N.sum() for part in parts))
     own = parts[world.rank() :: world.size()]
     if len(own) < -(-len(parts) // world.size()):
         own.append(_idle(parts[0]))
-    return own, count
+    return own, count(parts)
 
 
 def _idle(part: Batch) -> Batch:

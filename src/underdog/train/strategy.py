@@ -27,6 +27,8 @@ PART_TOKENS_OF_GPU = 16_384
 
 T = TypeVar("T")
 Figures = dict[str, float]
+Counts = dict[str, float]
+TOKENS = "tokens"
 
 
 class Strategy(ABC):
@@ -76,12 +78,25 @@ class Strategy(ABC):
         """What rank 0 says, in every process."""
         return value
 
-    def _loss(self, model: Decoder, objective: Objective, part: Batch, count: float) -> tuple[Tensor, Figures]:
+    def _loss(self, model: Decoder, objective: Objective, part: Batch, counts: Counts) -> tuple[Tensor, Figures]:
         """The part's share of the loss, with its figures."""
         sums: Sums = objective(model, part)
-        loss = sum(sums.loss.values()) / count
-        figures = {name: float(value.detach()) / count for name, value in (*sums.loss.items(), *sums.watch.items())}
-        return loss, {**figures, "loss": float(loss.detach())}
+        shares = {
+            name: value / counts[sums.per.get(name, TOKENS)]
+            for name, value in (*sums.loss.items(), *sums.watch.items())
+        }
+        loss = sum(shares[name] for name in sums.loss)
+        return loss, {**{name: float(value.detach()) for name, value in shares.items()}, "loss": float(loss.detach())}
+
+
+def count(parts: Iterable[Batch]) -> Counts:
+    """What the components of a whole batch are divided by."""
+    counts: Counts = defaultdict(float)
+    for part in parts:
+        counts[TOKENS] += float(part.weights_N.sum())
+        for name, number in part.counts.items():
+            counts[name] += number
+    return counts
 
 
 class Local(Strategy):
@@ -89,12 +104,12 @@ class Local(Strategy):
 
     def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:
         parts = list(parts)
-        count = float(sum(part.weights_N.sum() for part in parts))
+        counts = count(parts)
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         model.zero_grad(set_to_none=True)
 
         def slopes_of(part: Batch) -> tuple[Sequence[Tensor], Figures]:
-            loss, found = self._loss(model, objective, part, count)
+            loss, found = self._loss(model, objective, part, counts)
             return torch.autograd.grad(loss, weights, materialize_grads=True), found
 
         figures: Figures = defaultdict(float)

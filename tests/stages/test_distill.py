@@ -1,0 +1,109 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from underdog.errors import UserError
+from underdog.model.weights import load_pretrained
+from underdog.recipe.schema import Distill
+from underdog.stages.distill import distill
+from underdog.stages.pipeline import run_recipe
+from underdog.tokens.tokenizer import Tokenizer
+
+
+def weights(folder):
+    return torch.cat([weight.flatten() for weight in load_pretrained(folder).parameters()]).detach()
+
+
+@pytest.fixture(scope="module")
+def easy(tmp_path_factory):
+    """Problems that the smallest model learns in seconds: the answer is always 7."""
+    path = tmp_path_factory.mktemp("easy") / "easy.jsonl"
+    said = ({"prompt": f"Number {n}?", "answer": "7", "reasoning": "7"} for n in range(200))
+    path.write_text("\n".join(map(json.dumps, said)))
+    tasks = ['problems.tasks=["gcd"]', f'problems.files=["{path}"]', "problems.demonstrations=80"]
+    return [*tasks, "sft.steps=80", "sft.lr=1e-2"]
+
+
+@pytest.fixture(scope="module")
+def teacher(easy, small, root, watcher_class):
+    """A run whose SFT has learned to answer most of its problems; its pretraining is the student."""
+    made = run_recipe(small(*easy, "reinforce.steps=0").recipe, root, watcher_class(), until="evaluate-sft").artifacts
+    assert made["evaluate-sft"].metrics["sampled"]["mean"] > 0.2
+    return made
+
+
+@pytest.fixture
+def teach(teacher, make):
+    def run(seed=1, **settings):
+        said = {"steps": 12, "prompts": 4, "max_new_tokens": 24, "batch_tokens": 256, "samples": 2, "lr": 3e-3}
+        settings = Distill(teacher=str(teacher["sft"].path), **{**said, **settings})
+        return make(distill, settings, seed, teacher["pretrain"], teacher["problems"])
+
+    return run
+
+
+@pytest.mark.parametrize("divergence", ["forward", "reverse", "jsd"])
+def test_a_student_comes_nearer_to_its_teacher_on_its_own_answers(teach, divergence):
+    losses = [record["distillation"] for record in teach(divergence=divergence, steps=20).log()]
+    assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
+
+
+def test_seeds_and_nothing_else_change_the_weights(teach):
+    one, same, other = (weights(teach(seed=seed, steps=3).path) for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_a_cache_says_what_the_teacher_says(teach):
+    live, cached = (teach(method="off-policy", cached=cached) for cached in (False, True))
+    assert live.metrics["lessons"] == cached.metrics["lessons"] > 0
+    assert torch.equal(weights(live.path), weights(cached.path))
+
+
+def test_pairs_are_learned_from_with_every_term(teach):
+    artifact = teach(method="dpd", steps=20)
+    first, last = artifact.log()[0], artifact.log()[-1]
+    assert {"preference", "positive", "negative", "preferred", "loss"} <= first.keys()
+    assert last["positive"] < first["positive"] and last["preference"] < first["preference"]
+
+
+def test_a_teacher_of_other_tokens_is_refused(teacher, make, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(teacher["sft"].path, other)
+    definition = json.loads((other / "tokenizer.json").read_text())
+    tokens = definition["model"]["vocab"]
+    before, last = sorted(tokens, key=tokens.get)[-2:]
+    tokens[last], tokens[before] = tokens[before], tokens[last]
+    (other / "tokenizer.json").write_text(json.dumps(definition))
+    assert Tokenizer.load(other).vocabulary == Tokenizer.load(teacher["sft"].path).vocabulary
+    settings = Distill(steps=1, teacher=str(other))
+    with pytest.raises(UserError, match=r"another tokenizer than the student.*first difference is token"):
+        make(distill, settings, 1, teacher["pretrain"], teacher["problems"])
+
+
+def test_a_recipe_with_distillation(teacher, easy, small, root, watcher):
+    on = ["distill.steps=2", f"distill.teacher={teacher['sft'].path}", "distill.prompts=2", "distill.max_new_tokens=8"]
+    run = run_recipe(small(*easy, *on, "reinforce.steps=1").recipe, root, watcher, until="evaluate-reinforce")
+    assert watcher.stages[-5:] == ["evaluate-sft", "distill", "evaluate-distill", "reinforce", "evaluate-reinforce"]
+    assert run.artifacts["reinforce"].manifest["parents"]["distill"] == run.artifacts["distill"].path.name
+
+
+NOTHING = [f"distill.{name}=0.0" for name in ("preference", "positive", "negative")]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["distill.steps=3"], "needs a teacher"),
+        (["distill.steps=3", "distill.teacher=x", "distill.method=dpd", *NOTHING], "nothing would be learned"),
+    ],
+)
+def test_a_recipe_that_cannot_teach(small, overrides, why):
+    with pytest.raises(UserError, match=why):
+        small(*overrides)
+
+
+def test_settings_of_another_method_are_warned_of(small):
+    resolved = small("distill.steps=3", "distill.teacher=x", "distill.margin=0.2", "distill.prompts=3")
+    assert resolved.warnings == ("distill.margin (--set) has no effect: the method is on-policy.",)
