@@ -17,6 +17,7 @@ from underdog.train.shuffle import Shuffle
 
 T = TypeVar("T")
 
+
 def packed_rows(
     rows: Sequence[tuple[str, int]], streams: Mapping[str, Stream], context: int, part_tokens: int
 ) -> list[Batch]:

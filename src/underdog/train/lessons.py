@@ -10,7 +10,7 @@ from pathlib import Path
 from underdog.artifacts.files import read_json, write_json
 from underdog.errors import UserError
 from underdog.generate.engine import Engine
-from underdog.generate.sampling import Sampling
+from underdog.generate.interface import Sampling
 from underdog.recipe.schema import Distill
 from underdog.seeds import derive
 from underdog.tokens.tokenizer import Tokenizer

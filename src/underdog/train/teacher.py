@@ -14,9 +14,9 @@ from underdog.model.decoder import Decoder
 from underdog.model.weights import load_pretrained
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Batch, Group, collate_groups, cut
-from underdog.train.strategy import PART_TOKENS
 from underdog.train.divergence import Named, name_likeliest
 from underdog.train.objectives import taught_hidden
+from underdog.train.strategy import PART_TOKENS
 
 SAID = ("ids", "logprobs", "tail")
 
