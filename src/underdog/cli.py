@@ -52,6 +52,7 @@ ModelPath = Annotated[
         help="A run (runs/demo-…), a checkpoint folder, a .gguf file or http://host/v1#name.", show_default=False
     ),
 ]
+ServerKeys = Annotated[list[str], typer.Option(help="Ask for this key (repeatable).", envvar="UNDERDOG_SERVER_KEY")]
 Context = Annotated[int | None, typer.Option(help="Tokens that a conversation may have (GGUF files).", min=64)]
 
 
@@ -196,18 +197,24 @@ def chat(
 @app.command()
 def serve(
     model: ModelPath,
-    host: Annotated[str, typer.Option(help="Address to listen on; there are no passwords.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine with --api-key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 = any that is free.", min=0, max=65535)] = 8000,
     context: Context = None,
+    api_key: Annotated[
+        list[str], typer.Option(help="Ask for this key (repeatable).", envvar="UNDERDOG_SERVER_KEY")
+    ] = [],  # noqa: B006
+    cors: Annotated[list[str], typer.Option(help="Let scripts of this origin ask (repeatable).")] = [],  # noqa: B006
+    inside: Annotated[int, typer.Option(help="Requests drawn or waiting; the next gets a 429.", min=1)] = 64,
 ) -> None:
-    """Serve a model: the OpenAI chat API, and a chat page in the browser."""
+    """Serve a model: OpenAI's API, and a chat page in the browser."""
     from underdog.generate.open import open_model
+    from underdog.serve.guard import Limits
     from underdog.serve.server import serve as start
 
     def ready(address: str) -> None:
         print(f"chat page  {address}\nAPI        {address.rstrip('/')}/v1\nCtrl-C stops.", flush=True)
 
-    start(open_model(model, context), host, port, ready)
+    start(open_model(model, context), host, port, ready, Limits(tuple(api_key), tuple(cors), inside))
 
 
 @app.command()

@@ -55,9 +55,9 @@ def scripted(tokenizer):
 
 
 @contextlib.contextmanager
-def running(served: Served):
+def running(served: Served, limits=None):
     listening = bind("127.0.0.1", 0)
-    server = build_server(served)
+    server = build_server(served, limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
@@ -68,9 +68,9 @@ def running(served: Served):
         assert not thread.is_alive()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serving():
-    """A model -> context manager: (address, uvicorn's server) of a real server on a free port."""
+    """A model, limits -> context manager: (address, uvicorn's server) of a real server on a free port."""
     return running
 
 

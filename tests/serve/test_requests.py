@@ -3,7 +3,10 @@
 import httpx
 import pytest
 
-from underdog.serve.requests import BODY_LIMIT, NEUTRAL
+from underdog.serve.bodies import BODY_LIMIT
+from underdog.serve.requests import ChatRequest
+
+NEUTRAL = ChatRequest.neutral
 
 USER = {"role": "user", "content": "hi"}
 SMALL = {"model": "tiny", "messages": [USER], "max_tokens": 1}
@@ -80,8 +83,8 @@ def test_what_asks_for_nothing_is_accepted(post):
         ({"messages": []}, "messages: ", "messages"),
         ({"messages": "hi"}, "messages: ", "messages"),
         ({"messages": [{"role": "user"}]}, "messages[0].content is missing.", "messages[0].content"),
-        ({"messages": [{**USER, "name": "x"}]}, "Unknown parameter messages[0].name.", "messages[0].name"),
-        ({"messages": [USER, {"role": "tool", "content": "x"}]}, "messages[1].role: ", "messages[1].role"),
+        ({"messages": [{**USER, "nam": "x"}]}, "Unknown parameter messages[0].nam.", "messages[0].nam"),
+        ({"messages": [USER, {"role": "critic", "content": "x"}]}, "messages[1].role: ", "messages[1].role"),
         ({"messages": [USER, {"role": "assistant", "content": "x"}]}, "The last message must be", "messages"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},

@@ -16,6 +16,7 @@ from underdog.errors import UserError
 from underdog.generate.json_schema import equal_schema, places
 from underdog.tokens.tokenizer import END_THINK, THINK
 
+SPELLING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 LIMIT = 2**20  # bytes of a grammar
 
 
@@ -45,7 +46,7 @@ class Structure:
             raise StructureError("A JSON Schema is an object.", "$")
         served = equal_schema(schema)
         try:
-            rules = f"answer: %json {json.dumps(served)}\n"
+            rules = f"answer: %json {json.dumps(one_spelling(served))}\n"
             rules.encode()  # lone surrogates end here
             return _checked(cls(rules, schema))
         except StructureError as problem:
@@ -77,6 +78,12 @@ class Structure:
     def whole(self, thinking: str = "no") -> str:
         """The grammar of everything that the model writes, for `whole_grammar`'s kinds of thinking."""
         return whole_grammar(self.rules, thinking)
+
+
+def one_spelling(schema: Any) -> Any:
+    """The schema with its white space fixed, as `json.dumps` writes it: a small model may go on with it for ever, and
+    what is fixed need not be drawn."""
+    return {**schema, "x-guidance": SPELLING} if isinstance(schema, dict) else schema
 
 
 def whole_grammar(rules: str, thinking: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from underdog.errors import UserError, did_you_mean
 from underdog.generate.json_schema import equal_schema
 from underdog.generate.reading import CALL, END_CALL
-from underdog.generate.structure import Structure, StructureError
+from underdog.generate.structure import Structure, StructureError, one_spelling
 from underdog.tokens.messages import ToolCall
 
 CHOICES = ("none", "auto", "required")
@@ -96,5 +96,5 @@ def _form(index: int, tool: Mapping[str, Any]) -> str:
     head = f'{{"name": {json.dumps(tool["function"]["name"])}, "arguments": '
     return (
         f"underdog_call_{index}: {json.dumps(head)} underdog_arguments_{index} {json.dumps('}')}\n"
-        f"underdog_arguments_{index}: %json {json.dumps(equal_schema(_parameters(tool)))}\n"
+        f"underdog_arguments_{index}: %json {json.dumps(one_spelling(equal_schema(_parameters(tool))))}\n"
     )

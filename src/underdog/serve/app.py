@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -11,14 +11,19 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from underdog.errors import UserError
 from underdog.generate.options import ContextFull, OptionError
-from underdog.generate.session import Deltas, Model, collect
+from underdog.generate.session import Delta, Deltas, Model, collect
+from underdog.serve.bodies import read_body
 from underdog.serve.errors import ApiError, install_handlers
-from underdog.serve.line import Line
-from underdog.serve.requests import ChatRequest, read_request
-from underdog.serve.responses import Reply, event, model_card
+from underdog.serve.guard import Limits, install_guard
+from underdog.serve.line import Line, Turn
+from underdog.serve.metrics import Metrics, install_metrics
+from underdog.serve.requests import ChatRequest, CompletionRequest, EmbeddingRequest, Sampled
+from underdog.serve.responses import Continuation, Reply, embeddings, event, model_card
 
 T = TypeVar("T")
+Form = Reply | Continuation
 
 PAGE = files("underdog.serve") / "page.html"
 PAGE_RULES = (
@@ -27,26 +32,36 @@ PAGE_RULES = (
 )
 
 
-def create_app(served: Model) -> FastAPI:
+def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
     """The application; `app.state.line` is the line before the model."""
+    limits = limits or Limits()
     app = FastAPI(title="Underdog", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.line = line = Line()
+    app.state.line = line = Line(served.capabilities.parallel, limits.inside)
+    metrics = Metrics(lambda: line.inside)
     card = model_card(served, created=int(time.time()))
     page = PAGE.read_text(encoding="utf-8")
     install_handlers(app)
+    install_guard(app, limits)
+    install_metrics(app, metrics)
 
     @app.post("/v1/chat/completions", response_model=None)
     async def chat_completions(request: Request) -> Response:
-        asked = await read_request(request)
+        asked = await read_body(request, ChatRequest, limits.body)
+        return await answer(request, asked, Reply(served.name), lambda: _reply(served, asked))
+
+    @app.post("/v1/completions", response_model=None)
+    async def completions(request: Request) -> Response:
+        asked = await read_body(request, CompletionRequest, limits.body)
+        return await answer(
+            request, asked, Continuation(served.name), lambda: served.complete(asked.prompt, asked.options())
+        )
+
+    @app.post("/v1/embeddings", response_model=None)
+    async def embed(request: Request) -> dict[str, Any]:
+        asked = await read_body(request, EmbeddingRequest, limits.body)
         _check_model(asked.model, served)
-        deltas = await asyncio.to_thread(_reply, served, asked)
-        reply = Reply(served.name)
-        if asked.stream:
-            return _Events(
-                _events(line, deltas, reply, bool(asked.stream_options and asked.stream_options.include_usage))
-            )
-        answer = await _unless_gone(request, _gather(line, deltas))
-        return JSONResponse(reply.completion(collect(answer)))
+        vectors, tokens = await line.call(lambda: _plainly(lambda: served.embed(asked.input), str))
+        return embeddings(served.name, vectors, tokens, asked.encoding_format == "base64")
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
@@ -61,9 +76,23 @@ def create_app(served: Model) -> FastAPI:
     async def health() -> dict[str, str]:
         return {"status": "ok", "model": served.name}
 
+    @app.get("/metrics")
+    async def read_metrics() -> Response:
+        return metrics.page()
+
     @app.get("/")
     async def chat_page() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_RULES, "Referrer-Policy": "no-referrer"})
+
+    async def answer(request: Request, asked: Sampled, form: Form, begin: Callable[[], Deltas]) -> Response:
+        _check_model(asked.model, served)
+        start = time.monotonic()
+        deltas = await asyncio.to_thread(_plainly, begin, asked.spelling)  # nothing is drawn yet
+        turn = line.run(deltas, metrics.watch(start))
+        if asked.stream:
+            return _Events(_events(turn, form, asked.include_usage), turn)
+        async with aclosing(turn):
+            return JSONResponse(form.whole(collect(await _unless_gone(request, _gather(turn)))))
 
     return app
 
@@ -76,18 +105,21 @@ def _check_model(name: str, served: Model) -> None:
 
 
 def _reply(served: Model, asked: ChatRequest) -> Deltas:
-    """Starts a reply; nothing is drawn yet."""
+    return served.reply([message.message(i) for i, message in enumerate(asked.messages)], asked.options())
+
+
+def _plainly(work: Callable[[], T], spelling: Callable[[str], str]) -> T:
+    """Its result; what a person can mend becomes a 400 that names the field as the client spelled it."""
     try:
-        return served.reply([message.message() for message in asked.messages], asked.options())
-    except OptionError as problem:
+        return work()
+    except UserError as problem:
+        param = spelling(problem.option) if isinstance(problem, OptionError) else None
         code = "context_length_exceeded" if isinstance(problem, ContextFull) else "invalid_value"
-        message = f"{problem} {problem.hint or ''}".strip()
-        raise ApiError(400, message, param=asked.spelling(problem.option), code=code) from None
+        raise ApiError(400, f"{problem} {problem.hint or ''}".strip(), param=param, code=code) from None
 
 
-async def _gather(line: Line, deltas: Deltas) -> list:
-    async with aclosing(line.run(deltas)) as drawn:
-        return [delta async for delta in drawn]
+async def _gather(turn: Turn) -> list[Delta]:
+    return [delta async for delta in turn]
 
 
 async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
@@ -108,29 +140,30 @@ async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
         leaving.cancel()
 
 
-async def _events(line: Line, deltas: Deltas, reply: Reply, include_usage: bool) -> AsyncGenerator[str, None]:
+async def _events(turn: Turn, form: Form, include_usage: bool) -> AsyncGenerator[str, None]:
     try:
-        yield event(reply.opening())
-        async with aclosing(line.run(deltas)) as drawn:
-            async for delta in drawn:
-                if chunk := reply.chunk(delta):
-                    yield event(chunk)
+        if opening := form.opening():
+            yield event(opening)
+        async for delta in turn:
+            if chunk := form.chunk(delta):
+                yield event(chunk)
         if include_usage:
-            yield event(reply.usage_chunk(delta.finish))
+            yield event(form.usage_chunk(delta.finish))
         yield event("[DONE]")
     except ApiError as problem:  # the answer has begun: there is no other status to send
         yield event(problem.body)
 
 
 class _Events(StreamingResponse):
-    """Server-sent events whose source is closed at once when the client hangs up."""
+    """Server-sent events whose turn is over at once when the client hangs up, even before the first of them."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[str, None]):
+    def __init__(self, events: AsyncGenerator[str, None], turn: Turn):
         super().__init__(events, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         self._events = events
+        self._turn = turn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._events):
+        async with aclosing(self._turn), aclosing(self._events):
             await super().__call__(scope, receive, send)

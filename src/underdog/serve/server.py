@@ -11,24 +11,30 @@ from underdog.generate.session import Model
 if TYPE_CHECKING:
     import uvicorn
 
+    from underdog.serve.guard import Limits
+
 HOST = "127.0.0.1"
 PORT = 8000
 
 
 def serve(
-    served: Model, host: str = HOST, port: int = PORT, on_ready: Callable[[str], None] = lambda address: None
+    served: Model,
+    host: str = HOST,
+    port: int = PORT,
+    on_ready: Callable[[str], None] = lambda address: None,
+    limits: "Limits | None" = None,
 ) -> None:
     """Serves until Ctrl-C. `on_ready` gets the address of the chat page; the API is below it, at /v1.
 
-    There are no passwords: on a host other than this machine's own, whoever reaches it can use the model. Port 0
-    takes any that is free.
+    Without keys in `limits`, whoever reaches a host other than this machine's own can use the model. Port 0 takes any
+    that is free.
 
     Raises:
         UserError: the port is taken or not allowed, or the host is not one of this machine.
     """
     listening = bind(host, port)
     try:
-        server = build_server(served)
+        server = build_server(served, limits)
         on_ready(address(listening, host))
         server.run(sockets=[listening])
     except KeyboardInterrupt:
@@ -77,7 +83,7 @@ def address(listening: socket.socket, host: str) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 
 
-def build_server(served: Model) -> "uvicorn.Server":
+def build_server(served: Model, limits: "Limits | None" = None) -> "uvicorn.Server":
     """A server for sockets that are bound already; `should_exit` stops it."""
     try:
         import uvicorn
@@ -86,7 +92,7 @@ def build_server(served: Model) -> "uvicorn.Server":
     except ModuleNotFoundError as problem:
         raise UserError(f"Serving needs {problem.name}.", hint='pip install "underdog[serve]"') from None
 
-    app = create_app(served)
+    app = create_app(served, limits)
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
