@@ -41,7 +41,7 @@ def test_an_empty_recipe_is_all_defaults(resolve):
         ("\n[modle]\nwidth = 3", 2, 'recipe has no section "modle"', 'Did you mean "model"?'),
         ("seeed = 3", 1, 'recipe has no key "seeed"', 'Did you mean "seed"?'),
         ("[sft]\nkl = 3", 2, 'recipe has no key "sft.kl"', 'Did you mean "reinforce.kl"?'),
-        ("[sft]\n\nzzz = 3", 3, 'recipe has no key "sft.zzz"', "Known: batch_tokens, budget"),
+        ("[sft]\n\nzzz = 3", 3, 'recipe has no key "sft.zzz"', "Known: adapter, batch_tokens, budget"),
         ("[sft]\n[sft.optimizer]\nkid = 'muon'", 3, 'no key "sft.optimizer.kid"', 'Did you mean "kind"?'),
         ("[reinforce]\nreset = { evry = 3 }", 2, 'no key "reinforce.reset.evry"', 'Did you mean "every"?'),
         ("[sft]\nsteps = '3'", 2, "sft.steps: Input should be a valid integer (given: '3')", None),
