@@ -48,7 +48,7 @@ def test_an_empty_recipe_is_all_defaults(resolve):
         ("[sft]\nsteps = 3.0", 2, "sft.steps: Input should be a valid integer (given: 3.0)", None),
         ("[sft]\nsteps = 0", 2, "sft.steps: Input should be greater than or equal to 1 (given: 0)", None),
         ("[sft]\nlr = inf", 2, "sft.lr: Input should be a finite number (given: inf)", None),
-        ("[model]\nfamily = 'gpt'", 2, "Input should be 'llama' or 'qwen3' (given: 'gpt')", None),
+        ("[model]\nfamily = 'gpt'", 2, "Input should be 'llama', 'qwen2' or 'qwen3' (given: 'gpt')", None),
         ("[model]\nheads = 5\n", 1, "model: heads (5) must be a multiple of kv_heads (2)", None),
         ("[export]\nformats = ['f32',\n 'q4']", 2, "export.formats.1: Input should be 'f32', 'f16' or 'q8_0'", None),
         ("\nsft = 3", 2, "sft: should be a table of settings (given: 3)", None),

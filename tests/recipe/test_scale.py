@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from underdog.recipe.load import load_recipe
+from underdog.recipe.reinforcement import Reinforce, ReinforceStage, Reset
 from underdog.recipe.scale import scaled
-from underdog.recipe.schema import Model, Phase, Pretrain, Problems, Rate, Recipe, Reinforce, Sft, Tokenizer
+from underdog.recipe.schema import Model, Phase, Pretrain, Problems, Rate, Recipe, Sft, Tokenizer
+from underdog.recipe.stages import stages as stages_of
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 CLUSTER = Recipe(  # figures like those of Nanbeige4-3B
@@ -150,3 +152,12 @@ def test_phases_that_say_their_tokens_shrink_with_the_budget(scale):
     assert b.tokens / a.tokens == pytest.approx(3, rel=1e-4)
     assert after.batch_tokens % a.context == b.batch_tokens % b.context == 0
     Pretrain.model_validate(after.model_dump(by_alias=True))
+
+
+def test_reinforcement_keeps_its_stages_and_its_rhythm():
+    stages = [ReinforceStage(name="short", share=0.5), ReinforceStage(name="long", share=0.5, max_new_tokens=16_384)]
+    whole = Reinforce(steps=2400, max_new_tokens=8192, validate_every=100, reset=Reset(every=400), stage=stages)
+    small = scaled(Recipe(model=Model(context=131_072), reinforce=whole), 1e-6).reinforce
+    assert (small.steps, small.reset.every, small.validate_every) == (4, 1, 1)
+    assert [len(stage.steps) for stage in stages_of(small)] == [2, 2]
+    assert stages_of(small)[1].settings.max_new_tokens == 2 * small.max_new_tokens

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from underdog.recipe.schema import Model, Optimizer, Phase, Recipe, Reinforce
+from underdog.recipe.reinforcement import Reinforce
+from underdog.recipe.schema import Model, Optimizer, Phase, Recipe
 
 
 def test_everything_has_a_default():

@@ -6,13 +6,16 @@ def test_a_panel_for_each_figure_that_was_logged(finished):
     assert [panel["title"] for panel in panels(log)] == [
         "Reward",
         "Validation pass@1",
+        "Solved at least once",
         "Entropy",
         "KL to the reference",
-        "Answer length",
+        "Length of right answers",
+        "Length of wrong answers",
+        "Ran into the limit",
         "Groups kept",
     ]
     without = [{key: value for key, value in record.items() if key != "kl_to_reference"} for record in log]
-    assert len(panels(without)) == 5
+    assert len(panels(without)) == 8
     assert panels([]) == []
 
 

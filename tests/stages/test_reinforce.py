@@ -6,14 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import underdog.verify.registry as registry
+from underdog.errors import UserError
 from underdog.generate.engine import Completion
 from underdog.generate.interface import Ending
 from underdog.model.weights import load_pretrained, save_pretrained
-from underdog.recipe.schema import Reinforce, Reset
+from underdog.recipe.reinforcement import EntropyBonus, PolicyLoss, Reinforce, ReinforceStage, Reset
 from underdog.stages.reinforce import batches, minibatches, reinforce
 from underdog.tokens.messages import Message
 from underdog.train.objectives import policy_logprobs
-from underdog.train.rollouts import Rollout
+from underdog.train.rollouts import Rollout, Sampler, groups
 from underdog.verify.problem import Problem, Verdict
 from underdog.verify.problem_files import write_problems
 
@@ -120,7 +121,8 @@ def rollout(lengths, rewards):
 @pytest.mark.parametrize("kl", [0.5, 0.0])
 def test_batches_carry_the_references_own_log_probabilities(tiny, kl):
     model = tiny(vocabulary=40)
-    (batch,) = batches([rollout([3, 2], [1.0, 0.0])], model, Reinforce(temperature=0.7, kl=kl))
+    settings = Reinforce(temperature=0.7, kl=kl)
+    (batch,) = batches(groups([rollout([3, 2], [1.0, 0.0])], settings, 0), model, model, settings)
     logprobs, _, taught = policy_logprobs(model, batch, 0.7)
     assert batch.extra["advantage"][taught].tolist() == [1.0] * 3 + [-1.0] * 2
     assert ("reference" in batch.extra) == bool(kl)
@@ -131,5 +133,59 @@ def test_batches_carry_the_references_own_log_probabilities(tiny, kl):
 
 def test_long_rollouts_come_in_several_batches(tiny):
     model = tiny(vocabulary=40, context=1024)
-    found = list(batches([rollout([700, 700], [1.0, 0.0]) for _ in range(3)], model, Reinforce()))
+    made = groups([rollout([700, 700], [1.0, 0.0]) for _ in range(3)], Reinforce(), 0)
+    found = list(batches(made, model, model, Reinforce()))
     assert [batch.weights_N.sum().item() for batch in found] == [1400] * 3
+
+
+def test_stages_change_settings_on_the_exact_step(improve):
+    changes = [
+        ReinforceStage(name="short", share=0.5, prompts=2, dynamic_sampling=False),
+        ReinforceStage(name="long", share=0.5, max_new_tokens=24, temperature=1.3, lr=1e-5, kl=0.0),
+    ]
+    log = [record for record in improve(steps=4, max_new_tokens=4, kl=0.01, stage=changes).log() if "reward" in record]
+    assert [record["stage"] for record in log] == ["short", "short", "long", "long"]
+    assert all(record["length"] <= 4 for record in log[:2]) and max(record["length"] for record in log[2:]) > 4
+    assert [record.get("lr") for record in log[2:] if "lr" in record] == [1e-5] * 2
+    assert ["kl_to_reference" in record for record in log] == [True, True, False, False]
+
+
+def test_a_stage_longer_than_the_context_is_named_before_the_first_rollout(improve):
+    with pytest.raises(UserError, match=r'Stage "long" needs \d+ tokens.*max_new_tokens is 500'):
+        improve(
+            stage=[ReinforceStage(name="short", share=0.5), ReinforceStage(name="long", share=0.5, max_new_tokens=500)]
+        )
+
+
+def test_every_member_of_the_family_trains(improve, start):
+    for loss in (
+        PolicyLoss(advantage="centred", average="constant"),
+        PolicyLoss(advantage="batch", kl_estimator="k2"),
+        PolicyLoss(ratio="sequence", average="sequence", kl_estimator="k1"),
+        PolicyLoss(surrogate="cispo", sampler_correction=[0.5, 2.0]),
+    ):
+        assert not torch.equal(weights(improve(loss=loss, kl=0.01, minibatches=2)), weights(start))
+
+
+def test_the_entropy_bonus_follows_the_entropy(improve):
+    bonus = EntropyBonus(target=100.0, step=0.01, most=0.015)
+    log = [record for record in improve(steps=3, entropy=bonus).log() if "reward" in record]
+    assert "entropy_bonus" not in log[0]  # nothing is paid before it is measured
+    assert all(record["entropy_bonus"] < 0 for record in log[1:])
+
+
+def test_a_collapse_brings_the_best_policy_back(improve, monkeypatch, start):
+    """Two steps, scores as given; from the second step on there is nothing to learn from."""
+    scores, collect = iter([0.8, 0.1, 0.1]), Sampler.collect
+    monkeypatch.setattr(Sampler, "score", lambda *_: next(scores))
+
+    def once(self, pool, settings, step):
+        kept, seen = collect(self, pool, settings, step)
+        return (kept, seen) if step == 0 else ([], seen)
+
+    monkeypatch.setattr(Sampler, "collect", once)
+    artifact = improve(steps=2, validate_every=1, lr=1e-2, reset=Reset(every=0, on_stall=False, rollback=0.5))
+    assert [record["reset"] for record in artifact.log() if "reset" in record] == [
+        "validation collapsed to 0.100: back to the best policy"
+    ]
+    assert torch.equal(weights(artifact), weights(start))

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from underdog.model.attention import Packed, Span
 from underdog.train.batch import Answer, Batch, Example, Group, collate, collate_groups, cut
-from underdog.train.objectives import Grpo, policy_logprobs
+from underdog.train.objectives import policy_logprobs
+from underdog.train.policy import PolicyGradient
 
 
 def test_each_token_predicts_the_next():
@@ -64,7 +65,7 @@ def test_groups_equal_separate_sequences(tiny, family, groups, gradients, same):
     assert len(taught) == sum(len(answer.ids) for group in groups for answer in group.answers)
     torch.testing.assert_close(together, apart, atol=1e-4, rtol=1e-4)
 
-    objective = Grpo(0.2, 0.28, kl=0.0)
+    objective = PolicyGradient(0.2, 0.28, kl=0.0)
     whole = gradients(model, objective(model, collate_groups(groups)).loss["policy"])
     parts = gradients(model, sum(objective(model, batch).loss["policy"] for batch in separately(groups)))
     same(whole, parts, atol=1e-3)

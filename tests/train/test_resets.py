@@ -1,6 +1,6 @@
 import json
 
-from underdog.recipe.schema import Reset
+from underdog.recipe.reinforcement import Reset
 from underdog.train.resets import Resets
 
 
@@ -43,3 +43,17 @@ def test_it_remembers_over_a_resume():
         before = run(Reset(every=0), looks[:cut], memory)
         memory = json.loads(json.dumps(memory))
         assert before + run(Reset(every=0), looks[cut:], memory) == whole
+
+
+def test_a_spike_of_the_kl_is_a_reason():
+    resets = Resets(Reset(every=0, on_stall=False, on_kl=0.2), {})
+    assert resets.spiked(3, 0.1) is None
+    assert resets.spiked(4, 0.5) == "KL to the reference rose to 0.5"
+    assert Resets(Reset(), {}).spiked(4, 5.0) is None
+
+
+def test_a_collapse_is_a_fall_to_a_share_of_the_best():
+    resets = Resets(Reset(rollback=0.5), {})
+    assert resets.is_best(0.6) and not resets.collapsed(0.3)
+    assert not resets.is_best(0.2) and resets.collapsed(0.2)
+    assert not Resets(Reset(rollback=0.0), {"best_validation": 0.9}).collapsed(0.0)

@@ -1,48 +1,21 @@
 import math
-import statistics
+from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import underdog.verify.registry as registry
 from underdog.generate.engine import Completion, Engine
 from underdog.generate.interface import Ending
-from underdog.recipe.schema import Reinforce
+from underdog.recipe.reinforcement import Reinforce, Shaping
 from underdog.tokens.messages import Message
-from underdog.train.batch import collate_groups
-from underdog.train.objectives import Grpo, policy_logprobs
+from underdog.train.batch import Answer, Group, collate_groups
+from underdog.train.objectives import policy_logprobs
+from underdog.train.policy import PolicyGradient
 from underdog.train.pool import Pool
-from underdog.train.rollouts import Rollout, Sampler, advantages, describe, judge
+from underdog.train.rewards import advantages
+from underdog.train.rollouts import Rollout, Sampler, describe, groups, judge, share_out
 from underdog.verify.problem import Problem, Verdict
-
-REWARDS = st.lists(st.floats(0, 1), min_size=2, max_size=16)
-
-
-def test_advantages_are_standard_scores_of_the_group():
-    assert advantages([1, 0, 0, 0]) == pytest.approx([math.sqrt(3), *[-1 / math.sqrt(3)] * 3])
-    assert advantages([1, 0]) == pytest.approx([1, -1])
-
-
-@given(REWARDS)
-def test_advantages_have_mean_0_and_spread_1(rewards):
-    found = advantages(rewards)
-    if max(rewards) == min(rewards):
-        assert not any(abs(one) > 1 for one in found)
-    elif statistics.pstdev(rewards) > 1e-6:
-        assert statistics.fmean(found) == pytest.approx(0, abs=1e-6)
-        assert statistics.pstdev(found) == pytest.approx(1, abs=1e-6)
-        better = [(found[i], found[j]) for i, a in enumerate(rewards) for j, b in enumerate(rewards) if a <= b]
-        assert all(one <= other for one, other in better)
-
-
-@given(st.floats(0, 1), st.integers(2, 16))
-def test_equal_rewards_teach_nothing(reward, answers):
-    """Partial rewards too: 0.1 three times has a mean that is not 0.1."""
-    rollout = Rollout(problem("x"), [1], [], [Verdict(reward, "")] * answers)
-    assert not rollout.informative
-    assert advantages(rollout.rewards) == [0.0] * answers
 
 
 def problem(name, verifier="always-wrong"):
@@ -71,7 +44,11 @@ def policy(tiny, tokenizer):
 def sampler(policy, tokenizer, verifiers):
     def make(seed=1, **settings):
         settings = {"prompts": 4, "rollouts": 6, "max_new_tokens": 8, **settings}
-        return Sampler(Engine(policy, tokenizer.turn_end), tokenizer, Reinforce(**settings), seed)
+        one = Sampler(Engine(policy, tokenizer.turn_end), tokenizer, seed)
+        return SimpleNamespace(
+            collect=lambda pool, step: one.collect(pool, Reinforce(**settings), step),
+            score=lambda problems, samples=2: one.score(problems, Reinforce(**settings), samples),
+        )
 
     return make
 
@@ -141,23 +118,48 @@ def test_the_score_looks_at_the_same_draws_every_time(sampler):
 def test_the_sampler_and_the_trainer_agree(sampler, policy, temperature):
     """Tokens in, tokens out: the ratio is 1 before the first update."""
     _, seen = sampler(temperature=temperature, dynamic_sampling=False, prompts=8).collect(pool(*["parity"] * 8), 0)
-    batch = collate_groups([rollout.group() for rollout in seen])
+    batch = collate_groups(groups(seen, Reinforce(), 0))
     found, _, taught = policy_logprobs(policy, batch, temperature)
     assert len(taught) == sum(len(one.ids) for rollout in seen for one in rollout.completions)
     torch.testing.assert_close(batch.extra["sampled"][taught], found.detach(), atol=1e-4, rtol=0)
-    sums = Grpo(0.2, 0.28, 0.0, temperature)(policy, batch)
+    sums = PolicyGradient(0.2, 0.28, 0.0, temperature)(policy, batch)
     assert sums.watch["clipped"].item() == 0
     assert sums.loss["policy"].item() == pytest.approx(-batch.extra["advantage"].sum().item(), abs=0.05)
 
 
 def test_a_group_carries_its_figures_by_token(sampler):
     _, (rollout, *_) = sampler(dynamic_sampling=False).collect(pool(*["parity"] * 4), 0)
-    group = rollout.group()
+    (group,) = groups([rollout], Reinforce(), 0)
     assert group.prompt == rollout.prompt
-    expected = advantages(rollout.rewards)
+    (expected,) = advantages([rollout.rewards], "group")
     for answer, completion, advantage in zip(group.answers, rollout.completions, expected, strict=True):
         assert answer.ids == completion.ids
         assert answer.extra == {"advantage": [advantage] * len(answer.ids), "sampled": completion.logprobs}
+
+
+def test_answers_that_ran_into_the_limit_can_be_left_out(sampler):
+    _, seen = sampler(dynamic_sampling=False, prompts=8).collect(pool(*["parity"] * 8), 0)
+    masked = Reinforce(shaping=Shaping(mask_truncated=True))
+    endings = [one.ending for rollout in seen for one in rollout.completions]
+    assert 0 < endings.count(Ending.TRUNCATED) < len(endings)
+    assert sum(len(group.answers) for group in groups(seen, masked, 0)) == endings.count(Ending.STOPPED)
+    assert sum(len(group.answers) for group in groups(seen, Reinforce(), 0)) == len(endings)
+
+
+def test_shares_turn_the_mean_over_tokens_into_the_one_asked_for():
+    """Of a value per token, over two groups of three answers in all."""
+    values = [[1.0, 2.0], [4.0], [3.0, 5.0, 9.0]]
+    one, two, three = (Answer([7] * len(v), {"value": v}) for v in values)
+    made = [Group([1], [one, two]), Group([1], [three])]
+
+    def mean(average):
+        answers = [answer for group in share_out(made, average, limit=4) for answer in group.answers]
+        pairs = [pair for a in answers for pair in zip(a.extra["value"], a.extra.get("share", [1] * 9), strict=False)]
+        return sum(value * share for value, share in pairs) / len(pairs)
+
+    assert mean("token") == pytest.approx(24 / 6)
+    assert mean("sequence") == pytest.approx((1.5 + 4 + 17 / 3) / 3)
+    assert mean("constant") == pytest.approx(24 / (3 * 4))
 
 
 def test_a_truncated_answer_earns_nothing(tokenizer, verifiers):
@@ -176,4 +178,12 @@ def test_the_summary_of_a_step():
 
     one = rollout([1.0, 0.0], [Ending.STOPPED, Ending.TRUNCATED], [2, 8])
     other = rollout([1.0, 1.0], [Ending.STOPPED, Ending.STOPPED], [4, 2])
-    assert describe([one, other], [one]) == {"reward": 0.75, "kept": 0.5, "length": 4.0, "truncated": 0.25}
+    assert describe([one, other], [one]) == {
+        "reward": 0.75,
+        "solved_once": 1.0,
+        "kept": 0.5,
+        "length": 4.0,
+        "truncated": 0.25,
+        "length_right": 8 / 3,
+        "length_wrong": 8.0,
+    }

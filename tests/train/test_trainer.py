@@ -8,7 +8,8 @@ import torch
 from underdog.errors import UserError
 from underdog.recipe.schema import Optimizer
 from underdog.train.batch import collate, collate_groups
-from underdog.train.objectives import Grpo, Sums, next_token
+from underdog.train.objectives import Sums, next_token
+from underdog.train.policy import PolicyGradient
 from underdog.train.trainer import Trainer
 
 
@@ -28,7 +29,7 @@ def test_a_step_in_parts_is_the_step_in_one(model, examples, same, cuts):
 
 def test_tokens_weigh_the_same_in_short_and_long_answers(model, groups, same):
     """DAPO: every component is divided by the tokens of the whole step, whatever the groups' sizes."""
-    objective = Grpo(0.2, 0.28, kl=0.0)
+    objective = PolicyGradient(0.2, 0.28, kl=0.0)
     _, expected = stepped(Trainer(model, Optimizer(clip=1e9), objective), [collate_groups(groups)])
     figures, found = stepped(Trainer(model, Optimizer(clip=1e9), objective), [collate_groups([one]) for one in groups])
     same(found, expected, atol=1e-4)

@@ -227,6 +227,8 @@ def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
             recipe.pretrain.preset == "own",
             'the phases of preset "own" hold their own rates',
         ),
+        ("reinforce.entropy.", recipe.reinforce.entropy.target == 0, "reinforce.entropy.target is 0"),
+        ("reinforce.loss.kl_estimator", recipe.reinforce.kl == 0, "reinforce.kl is 0"),
         (
             "reinforce.reset.optimizer",
             not (recipe.reinforce.reset.every or recipe.reinforce.reset.on_stall),

@@ -8,8 +8,10 @@ tokens alone here). The rule is ours; each floor keeps the smallest run a real o
 """
 
 import math
+from typing import Any
 
 from underdog.errors import UserError
+from underdog.recipe.reinforcement import Reinforce, ReinforceStage
 from underdog.recipe.schema import Model, Phase, Pretrain, Rate, Recipe
 
 FEWEST_STEPS = 100  # of pretraining: fewer learn next to nothing, whatever the batch
@@ -49,14 +51,7 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
         }
         if recipe.distill.steps
         else {},
-        "reinforce": {
-            "steps": _whole(reinforce.steps, scale, 3),
-            "prompts": _whole(reinforce.prompts, scale**0.25, 8),
-            "lr": _rate(reinforce.lr, scale),
-            "max_new_tokens": _answer(reinforce.max_new_tokens, model.context, scale),
-        }
-        if reinforce.steps
-        else {},
+        "reinforce": _scaled_reinforce(reinforce, model.context, scale) if reinforce.steps else {},
         "evaluate": {"max_new_tokens": _answer(recipe.evaluate.max_new_tokens, model.context, scale)},
     }
     sections = {name: getattr(recipe, name).model_copy(update=update) for name, update in updates.items()}
@@ -103,6 +98,32 @@ def _scaled_phase(phase: Phase, scale: float, of_tokens: float) -> Phase:
             "lr": lr,
             "tokens": phase.tokens and max(1, round(phase.tokens * of_tokens)),
             "context": phase.context and _context(phase.context, scale),
+        }
+    )
+
+
+def _scaled_reinforce(reinforce: Reinforce, context: int, scale: float) -> dict[str, Any]:
+    steps = _whole(reinforce.steps, scale, max(3, 2 * len(reinforce.stage)))
+    per_step = steps / reinforce.steps  # what happens every so many steps happens as often in the whole run
+    return {
+        "steps": steps,
+        "prompts": _whole(reinforce.prompts, scale**0.25, 8),
+        "lr": _rate(reinforce.lr, scale),
+        "max_new_tokens": _answer(reinforce.max_new_tokens, context, scale),
+        "validate_every": _whole(reinforce.validate_every, per_step, 1),
+        "reset": reinforce.reset.model_copy(
+            update={"every": reinforce.reset.every and _whole(reinforce.reset.every, per_step, 1)}
+        ),
+        "stage": [_scaled_stage(stage, context, scale) for stage in reinforce.stage],
+    }
+
+
+def _scaled_stage(stage: ReinforceStage, context: int, scale: float) -> ReinforceStage:
+    return stage.model_copy(
+        update={
+            "prompts": stage.prompts and _whole(stage.prompts, scale**0.25, 8),
+            "lr": stage.lr and _rate(stage.lr, scale),
+            "max_new_tokens": stage.max_new_tokens and _answer(stage.max_new_tokens, context, scale),
         }
     )
 

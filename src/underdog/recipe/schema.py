@@ -5,16 +5,13 @@ only what it wants to say.
 """
 
 import math
-from collections.abc import Iterable
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Below1 = Annotated[float, Field(ge=0, lt=1)]
+from underdog.recipe.common import Below1, Count, NotNegative, Optimizer, Positive, Section, Share, adds_up
+from underdog.recipe.reinforcement import Reinforce
+
 Tier = Literal["top", "high", "medium"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 """Of the curated text, best first."""
@@ -22,15 +19,12 @@ ADDED = ("arithmetic", "demonstrations")
 """What a phase can mix in beside curated text: tables of elementary facts, and the worked problems as chats."""
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
 class Model(Section):
     """The decoder's shape (Llama layout)."""
 
-    family: Literal["llama", "qwen3"] = "qwen3"
-    """`qwen3` is the Llama layout with QK-norm: an RMSNorm over each head's queries and keys."""
+    family: Literal["llama", "qwen2", "qwen3"] = "qwen3"
+    """`qwen2` is the Llama layout with biases on queries, keys and values; `qwen3` has QK-norm instead, an RMSNorm
+    over each head's queries and keys."""
     width: Count = 192
     layers: Count = 5
     heads: Count = 6
@@ -134,17 +128,6 @@ class Phase(Section):
         return self
 
 
-class Optimizer(Section):
-    kind: Literal["adamw", "muon"] = "adamw"
-    """`muon` updates the matrices inside the blocks by orthogonalised momentum, the rest by AdamW."""
-    beta1: Below1 = 0.9
-    beta2: Below1 = 0.95
-    """AdamW's second-moment decay; Muon's momentum."""
-    weight_decay: NotNegative = 0.1
-    clip: Positive = 1.0
-    """Largest global norm of the gradient."""
-
-
 class Spikes(Section):
     """Steps that are skipped, with a line in the log, because one batch would throw the model off (PaLM, arXiv
     2204.02311, section 5.1). A threshold is a multiple of the running median over `window` steps; 0 = never skip."""
@@ -174,11 +157,6 @@ class Pretrain(Section):
     average: Below1 = 0.0
     """Decay of a moving average of the weights, step by step through the last phase; the checkpoint then holds the
     average. It begins as the plain mean of the phase's first 1 / (1 - average) steps. 0 = off."""
-
-
-def adds_up(shares: Iterable[float]) -> bool:
-    """Whether shares make 1, up to rounding."""
-    return abs(math.fsum(shares) - 1) < 1e-6
 
 
 class SftStage(Section):
@@ -277,43 +255,6 @@ class Distill(Section):
         if self.method == "dpd" and not self.preference + self.positive + self.negative:
             raise ValueError("preference, positive and negative are all 0: nothing would be learned")
         return self
-
-
-class Reset(Section):
-    """ProRL: the reference policy becomes the current one, so that learning can go on."""
-
-    every: Annotated[int, Field(ge=0)] = 40
-    """Updates between resets; 0 = never by count."""
-    on_stall: bool = True
-    """Also when validation has not risen since the reset before."""
-    optimizer: Literal["clear", "keep"] = "clear"
-    """Version 1 of ProRL clears the optimizer's state, version 2 keeps it."""
-
-
-class Reinforce(Section):
-    """GRPO with ProRL's settings (facts: arXiv 2505.24864) under DAPO's token normalisation."""
-
-    steps: Annotated[int, Field(ge=0)] = 100
-    """Rollout steps; 0 leaves the SFT model as it is."""
-    prompts: Count = 32
-    """Groups a step."""
-    rollouts: Annotated[int, Field(ge=2)] = 8
-    """Answers a group."""
-    minibatches: Count = 2
-    """Updates a step: the rollouts are split into as many parts."""
-    lr: Positive = 1e-4
-    temperature: Positive = 1.0
-    max_new_tokens: Count = 128
-    clip: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [0.2, 0.28]
-    """Lower and upper distance of the ratio from 1 (decoupled clipping)."""
-    kl: NotNegative = 1e-4
-    """Weight of the KL penalty to the reference policy; 0 switches it and its forward pass off."""
-    dynamic_sampling: bool = True
-    """Groups whose answers all earn the same are dropped and replaced by others."""
-    reset: Reset = Reset()
-    validate_every: Count = 20
-    """Steps between looks at the validation problems."""
-    optimizer: Optimizer = Optimizer(weight_decay=0.0)
 
 
 class Control(Section):

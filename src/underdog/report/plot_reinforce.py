@@ -28,9 +28,12 @@ class Panel:
 PANELS = (
     Panel("Reward", "reward", "mean over all answers sampled in a step", percent),
     Panel("Validation pass@1", "validation", "the same problems at every look", percent, sparse=True),
+    Panel("Solved at least once", "solved_once", "share of the problems that one answer of a group got right", percent),
     Panel("Entropy", "entropy", "nats a token; what is left to explore", number),
     Panel("KL to the reference", "kl_to_reference", "nats a token; falls back to zero at a reset", number),
-    Panel("Answer length", "length", "tokens", number),
+    Panel("Length of right answers", "length_right", "tokens", number),
+    Panel("Length of wrong answers", "length_wrong", "tokens", number),
+    Panel("Ran into the limit", "truncated", "share of the answers", percent),
     Panel("Groups kept", "kept", "answers differ in reward: only these teach", percent),
 )
 

@@ -75,6 +75,41 @@ SWITCHES = {
             {"reinforce.reset.every": 0, "reinforce.reset.on_stall": False},
             "evaluate-reinforce",
         ),
+        Switch(
+            "temperature",
+            "sampling at the recipe's temperature against 0.6",
+            {},
+            {"reinforce.temperature": 0.6},
+            "evaluate-reinforce",
+        ),
+        Switch(
+            "token_average",
+            "all tokens of a step counting alike (DAPO) against all answers (GRPO)",
+            {"reinforce.loss.average": "token"},
+            {"reinforce.loss.average": "sequence"},
+            "evaluate-reinforce",
+        ),
+        Switch(
+            "batch_advantage",
+            "advantages normalised over the step (REINFORCE++, ProRL v2) against over the group",
+            {"reinforce.loss.advantage": "batch"},
+            {"reinforce.loss.advantage": "group"},
+            "evaluate-reinforce",
+        ),
+        Switch(
+            "cispo",
+            "CISPO's surrogate against clipping",
+            {"reinforce.loss.surrogate": "cispo"},
+            {"reinforce.loss.surrogate": "clip"},
+            "evaluate-reinforce",
+        ),
+        Switch(
+            "sequence_ratio",
+            "one ratio an answer (GSPO) against one a token",
+            {"reinforce.loss.ratio": "sequence"},
+            {"reinforce.loss.ratio": "token"},
+            "evaluate-reinforce",
+        ),
         Switch("qk_norm", "RMSNorm over queries and keys", {"model.family": "qwen3"}, {"model.family": "llama"}),
     )
 }

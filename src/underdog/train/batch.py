@@ -76,13 +76,14 @@ class Group:
 def collate_groups(groups: Sequence[Group]) -> Batch:
     """Lays out groups so that each prompt is read once, whatever the number of its answers.
 
-    The prompt's last token opens every answer again, since it predicts a different first token in each.
+    The prompt's last token opens every answer again, since it predicts a different first token in each. `answer`
+    numbers the answers.
     """
     ids: list[int] = []
     targets: list[int] = []
     weights: list[float] = []
     spans: list[Span] = []
-    extra: dict[str, list[float]] = {name: [] for name in groups[0].answers[0].extra}
+    extra: dict[str, list[float]] = {name: [] for name in ("answer", *groups[0].answers[0].extra)}
 
     def lay(tokens: list[int], predicted: list[int], weight: float, figures: Mapping[str, Sequence[float]]) -> None:
         ids.extend(tokens)
@@ -91,6 +92,7 @@ def collate_groups(groups: Sequence[Group]) -> Batch:
         for name, values in extra.items():
             values.extend(figures.get(name, [0.0] * len(tokens)))
 
+    number = 0
     for group in groups:
         *prefix, last = group.prompt
         start = len(ids)
@@ -99,7 +101,9 @@ def collate_groups(groups: Sequence[Group]) -> Batch:
             lay(prefix, [*prefix[1:], last], 0.0, {})
         for answer in group.answers:
             spans.append(Span(len(ids), len(answer.ids), start, len(prefix)))
-            lay([last, *answer.ids[:-1]], list(answer.ids), 1.0, answer.extra)
+            figures = {"answer": [float(number)] * len(answer.ids), **answer.extra}
+            lay([last, *answer.ids[:-1]], list(answer.ids), 1.0, figures)
+            number += 1
     return Batch(
         torch.tensor(ids),
         torch.tensor(targets),

@@ -24,7 +24,6 @@ class _TargetLogprobs(torch.autograd.Function):
     """log softmax(hidden @ weight.T / temperature)[target], and the entropy of each distribution.
 
     The backward pass computes the scores again, chunk by chunk, instead of keeping them: memory never holds N * V.
-    The entropy is for watching and carries no gradient.
     """
 
     @staticmethod
@@ -38,21 +37,25 @@ class _TargetLogprobs(torch.autograd.Function):
             logprob_N[part] = logprobs.gather(-1, targets).squeeze(-1)
             normaliser_N[part] = scores.gather(-1, targets).squeeze(-1) - logprob_N[part]
             entropy_N[part] = -torch.linalg.vecdot(torch.exp(logprobs, out=scores), logprobs)
-        ctx.save_for_backward(hidden_ND, weight_VD, targets_N, normaliser_N)
+        ctx.save_for_backward(hidden_ND, weight_VD, targets_N, normaliser_N, entropy_N)
         ctx.temperature = temperature
-        ctx.mark_non_differentiable(entropy_N)
+        ctx.set_materialize_grads(False)  # entropies are mostly watched
         return logprob_N, entropy_N
 
     @staticmethod
-    def backward(ctx, grad_N: Tensor, _):
-        hidden_ND, weight_VD, targets_N, normaliser_N = ctx.saved_tensors
+    def backward(ctx, grad_N: Tensor | None, grad_entropy_N: Tensor | None):
+        hidden_ND, weight_VD, targets_N, normaliser_N, entropy_N = ctx.saved_tensors
+        grad_N = torch.zeros_like(normaliser_N) if grad_N is None else grad_N
         weight, exact = weight_VD.to(hidden_ND.dtype), normaliser_N.dtype
         grad_hidden = torch.empty_like(hidden_ND)
         grad_weight = torch.zeros_like(weight_VD, dtype=exact) if ctx.needs_input_grad[1] else None
         for part in chunks(len(targets_N), len(weight)):
             hidden, targets, grad = hidden_ND[part] / ctx.temperature, targets_N[part], grad_N[part, None]
-            scores = (hidden @ weight.T).to(exact)
-            slope = scores.sub_(normaliser_N[part, None]).exp_().mul_(-grad).scatter_add_(-1, targets[:, None], grad)
+            logprobs = (hidden @ weight.T).to(exact).sub_(normaliser_N[part, None])
+            factor = -grad
+            if grad_entropy_N is not None:  # slope of the entropy: -p (log p + entropy)
+                factor = factor - grad_entropy_N[part, None] * (logprobs + entropy_N[part, None])
+            slope = logprobs.exp_().mul_(factor).scatter_add_(-1, targets[:, None], grad)
             _spread(slope, hidden, weight, grad_hidden[part], grad_weight)
         return grad_hidden.div_(ctx.temperature), grad_weight, None, None
 
@@ -122,5 +125,5 @@ def cross_entropy(
 def target_logprobs(
     hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Returns the targets' log-probabilities [N] (with gradient) and the entropies [N] (without), in nats."""
+    """Returns the targets' log-probabilities [N] and the entropies [N] of their distributions, in nats."""
     return _TargetLogprobs.apply(hidden_ND, weight_VD, targets_N, temperature)

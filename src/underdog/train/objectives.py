@@ -7,7 +7,6 @@ their weights, over all parts of a step, so that a step gives the same gradient 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from underdog.model.attention import Packed
@@ -60,37 +59,3 @@ class NextToken:
 
 
 next_token = NextToken()
-
-
-@dataclass(frozen=True)
-class Grpo:
-    """Group-relative policy optimisation with decoupled clipping and a KL penalty.
-
-    `min(r A, clip(r, 1 - low, 1 + high) A)` summed over all tokens of the step and divided by their number
-    (DAPO, arXiv 2503.14476), r the ratio to the sampler's probability; KL by the k3 estimator
-    `q - log q - 1`, q = reference / policy (GRPO, arXiv 2402.03300).
-
-    The batch carries, by token, `advantage`, `sampled` (the sampler's log-probability) and, where `kl` > 0,
-    `reference`.
-    """
-
-    low: float
-    high: float
-    kl: float
-    temperature: float = 1.0
-
-    def __call__(self, model: Decoder, batch: Batch) -> Sums:
-        batch = batch.to(model.lm_head.weight.device)
-        logprobs_M, entropy_M, taught_M = policy_logprobs(model, batch, self.temperature)
-        advantage_M = batch.extra["advantage"][taught_M]
-        ratio_M = (logprobs_M - batch.extra["sampled"][taught_M]).exp()
-        clipped_M = ratio_M.clamp(1 - self.low, 1 + self.high)
-        gain_M = torch.minimum(ratio_M * advantage_M, clipped_M * advantage_M)
-        loss = {"policy": -gain_M.sum()}
-        watch = {"entropy": entropy_M.sum(), "clipped": (ratio_M != clipped_M).float().sum()}
-        if self.kl:
-            q_log_M = batch.extra["reference"][taught_M] - logprobs_M
-            k3_M = q_log_M.exp() - q_log_M - 1
-            loss["kl"] = self.kl * k3_M.sum()
-            watch["kl_to_reference"] = k3_M.detach().sum()
-        return Sums(loss, watch)

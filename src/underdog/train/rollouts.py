@@ -1,4 +1,4 @@
-"""Rollouts: groups of answers by the current policy, judged, with their advantages."""
+"""Rollouts: groups of answers by the current policy, judged, and what training makes of them."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from underdog.generate.engine import Completion, Engine
 from underdog.generate.interface import Ending, Sampling
-from underdog.recipe.schema import Reinforce
+from underdog.recipe.reinforcement import Reinforce
 from underdog.seeds import derive
 from underdog.tokens.chat import prompt_ids
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Answer, Group
 from underdog.train.pool import Pool
+from underdog.train.rewards import advantages, shaped
 from underdog.verify.problem import Problem, Verdict
 from underdog.verify.registry import verify
 
@@ -35,34 +36,52 @@ class Rollout:
         The spread over the whole group decides, so that equal partial rewards are seen as equal."""
         return max(self.rewards) > min(self.rewards)
 
-    def group(self) -> Group:
-        """The rollout as training reads it: `advantage` and `sampled` log-probability for every token."""
+
+def groups(rollouts: Sequence[Rollout], settings: Reinforce, step: int) -> list[Group]:
+    """Rollouts as training reads them: `advantage` and `sampled` log-probability for every token of every answer.
+
+    `step` counts from the beginning of the stage, as `Shaping.length` does.
+    """
+    shaping, limit = settings.shaping, settings.max_new_tokens
+    rewards = [shaped(one.rewards, one.completions, shaping, limit, step) for one in rollouts]
+    found = []
+    for rollout, worth in zip(rollouts, advantages(rewards, settings.loss.advantage), strict=True):
         answers = [
             Answer(one.ids, {"advantage": [advantage] * len(one.ids), "sampled": one.logprobs})
-            for one, advantage in zip(self.completions, advantages(self.rewards), strict=True)
+            for one, advantage in zip(rollout.completions, worth, strict=True)
+            if not (shaping.mask_truncated and one.ending is Ending.TRUNCATED)
         ]
-        return Group(self.prompt, answers)
+        if answers:
+            found.append(Group(rollout.prompt, answers))
+    return found
 
 
-def advantages(rewards: Sequence[float]) -> list[float]:
-    """(R - mean) / std over the group, std of the population (GRPO); zeros where all are equal."""
-    if max(rewards) == min(rewards):  # their mean may be off by rounding, which the division would blow up
-        return [0.0] * len(rewards)
-    mean = math.fsum(rewards) / len(rewards)
-    std = math.hypot(*(reward - mean for reward in rewards)) / math.sqrt(len(rewards))
-    return [(reward - mean) / std for reward in rewards]
+def share_out(groups: Sequence[Group], average: str, limit: int) -> list[Group]:
+    """Adds how much each token counts, `share`, so that a mean over the tokens of all groups becomes that of
+    `PolicyLoss.average`; `limit` is what "constant" divides by."""
+    if average == "token":
+        return list(groups)
+    lengths = [len(answer.ids) for group in groups for answer in group.answers]
+    mean = sum(lengths) / len(lengths)
+
+    def counted(answer: Answer) -> Answer:
+        share = mean / (len(answer.ids) if average == "sequence" else limit)
+        return Answer(answer.ids, {**answer.extra, "share": [share] * len(answer.ids)})
+
+    return [Group(group.prompt, [counted(answer) for answer in group.answers]) for group in groups]
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """Answers problems with the current policy, as the recipe says."""
+    """Answers problems with the current policy."""
 
     engine: Engine
     tokenizer: Tokenizer
-    settings: Reinforce
     seed: int
 
-    def collect(self, pool: Pool, step: int, rounds: int = 3) -> tuple[list[Rollout], list[Rollout]]:
+    def collect(
+        self, pool: Pool, settings: Reinforce, step: int, rounds: int = 3
+    ) -> tuple[list[Rollout], list[Rollout]]:
         """The rollouts of a step: those kept for training, and all that were sampled.
 
         With dynamic sampling (DAPO), problems are drawn until enough informative rollouts are there or `rounds`
@@ -70,27 +89,28 @@ class Sampler:
         """
         kept: list[Rollout] = []
         seen: list[Rollout] = []
-        share = pool.informative if self.settings.dynamic_sampling else 1.0
+        share = pool.informative if settings.dynamic_sampling else 1.0
         for attempt in range(rounds):
-            problems = pool.take(math.ceil((self.settings.prompts - len(kept)) / share))
-            fresh = self._answer(problems, self.settings.temperature, self.settings.rollouts, "step", step, attempt)
+            problems = pool.take(math.ceil((settings.prompts - len(kept)) / share))
+            sampling = self._sampling(settings, settings.temperature, "step", step, attempt)
+            fresh = roll_out(self.engine, self.tokenizer, problems, sampling, settings.rollouts)
             seen += fresh
-            if not self.settings.dynamic_sampling:
+            if not settings.dynamic_sampling:
                 return fresh, fresh
             kept += [rollout for rollout in fresh if rollout.informative]
             share = pool.informative = max(len(kept) / len(seen), 0.25)
-            if len(kept) >= self.settings.prompts:
+            if len(kept) >= settings.prompts:
                 break
-        return kept[: self.settings.prompts], seen
+        return kept[: settings.prompts], seen
 
-    def score(self, problems: Sequence[Problem], samples: int = 2) -> float:
+    def score(self, problems: Sequence[Problem], settings: Reinforce, samples: int = 2) -> float:
         """Mean reward at temperature 1, from the same draws at every look."""
-        rollouts = self._answer(problems, 1.0, samples, "score")
+        sampling = self._sampling(settings, 1.0, "score")
+        rollouts = roll_out(self.engine, self.tokenizer, problems, sampling, samples)
         return sum(sum(rollout.rewards) for rollout in rollouts) / (len(rollouts) * samples)
 
-    def _answer(self, problems: Sequence[Problem], temperature: float, n: int, *purpose: str | int) -> list[Rollout]:
-        sampling = Sampling(temperature, max_new_tokens=self.settings.max_new_tokens, seed=derive(self.seed, *purpose))
-        return roll_out(self.engine, self.tokenizer, problems, sampling, n)
+    def _sampling(self, settings: Reinforce, temperature: float, *purpose: str | int) -> Sampling:
+        return Sampling(temperature, max_new_tokens=settings.max_new_tokens, seed=derive(self.seed, *purpose))
 
 
 def roll_out(
@@ -116,9 +136,16 @@ def describe(seen: Sequence[Rollout], kept: Sequence[Rollout]) -> dict[str, floa
     """What a step's rollouts looked like, for the log."""
     completions = [one for rollout in seen for one in rollout.completions]
     rewards = [reward for rollout in seen for reward in rollout.rewards]
+    judged = [pair for rollout in seen for pair in zip(rollout.completions, rollout.rewards, strict=True)]
+    lengths = {
+        f"length_{name}": [len(one.ids) for one, reward in judged if (reward > 0.5) == wanted]
+        for name, wanted in (("right", True), ("wrong", False))
+    }
     return {
         "reward": sum(rewards) / len(rewards),
+        "solved_once": sum(max(rollout.rewards) > 0.5 for rollout in seen) / len(seen),  # pass@k of k rollouts
         "kept": len(kept) / len(seen),
         "length": sum(len(one.ids) for one in completions) / len(completions),
         "truncated": sum(one.ending is Ending.TRUNCATED for one in completions) / len(completions),
+        **{name: sum(values) / len(values) for name, values in lengths.items() if values},
     }

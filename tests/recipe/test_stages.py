@@ -1,0 +1,34 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from underdog.recipe.reinforcement import Reinforce, ReinforceStage
+from underdog.recipe.stages import stage_at, stages
+
+
+def test_a_run_without_stages_is_one():
+    (only,) = stages(Reinforce(steps=7))
+    assert only.steps == range(7) and only.settings == Reinforce(steps=7)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 500))
+def test_every_step_belongs_to_one_stage(parts, steps):
+    shares = [part / sum(parts) for part in parts]
+    plan = stages(Reinforce(steps=steps, stage=[ReinforceStage(name=str(i), share=s) for i, s in enumerate(shares)]))
+    assert [step for stage in plan for step in stage.steps] == list(range(steps))
+    assert all(step in stage_at(plan, step).steps for step in range(steps))
+    assert stage_at(plan, steps) == plan[-1]
+
+
+def test_a_stage_changes_what_it_names_and_nothing_else():
+    base = Reinforce(steps=10, temperature=1.0, lr=1e-4)
+    changes = [ReinforceStage(name="warm", share=0.5, temperature=1.4), ReinforceStage(name="cool", share=0.5, lr=1e-5)]
+    warm, cool = stages(base.model_copy(update={"stage": changes}))
+    assert (warm.name, warm.settings.temperature, warm.settings.lr) == ("warm", 1.4, 1e-4)
+    assert (cool.name, cool.settings.temperature, cool.settings.lr) == ("cool", 1.0, 1e-5)
+
+
+def test_shares_that_do_not_fill_the_run_are_refused():
+    with pytest.raises(ValidationError, match=r"the shares of stage make 0.7, not 1"):
+        Reinforce(stage=[ReinforceStage(name="half", share=0.7)])
