@@ -58,7 +58,7 @@ def checked(page):
 
 def test_card_is_well_formed_with_unique_ids(checked):
     assert len(checked.ids) == len(set(checked.ids))
-    assert checked.tags.count("svg") == 4 + 2 + 1 + 6  # signals, pretraining, accuracy, reinforcement
+    assert checked.tags.count("svg") == 4 + 2 + 1 + 9  # signals, pretraining, accuracy, reinforcement
 
 
 def test_card_is_self_contained(page, checked):

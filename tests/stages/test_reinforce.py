@@ -10,7 +10,7 @@ from underdog.errors import UserError
 from underdog.generate.engine import Completion
 from underdog.generate.interface import Ending
 from underdog.model.weights import load_pretrained, save_pretrained
-from underdog.recipe.reinforcement import EntropyBonus, PolicyLoss, Reinforce, ReinforceStage, Reset
+from underdog.recipe.reinforcement import EntropyBonus, PolicyLoss, Profile, Reinforce, ReinforceStage, Reset
 from underdog.stages.reinforce import batches, minibatches, reinforce
 from underdog.tokens.messages import Message
 from underdog.train.objectives import policy_logprobs
@@ -64,7 +64,7 @@ def test_it_logs_every_step_and_every_look(improve):
     assert [record["step"] for record in steps] == [0, 1, 2, 3]
     assert {"reward", "kept", "length", "truncated", "policy", "entropy", "clipped", "kl", "loss"} <= steps[0].keys()
     assert artifact.metrics["steps"] == 4
-    assert artifact.metrics["position"] == 4 * 3
+    assert artifact.metrics["problems_drawn"] == 4 * 3
 
 
 def test_it_learns_what_is_rewarded(improve):
@@ -148,6 +148,16 @@ def test_stages_change_settings_on_the_exact_step(improve):
     assert all(record["length"] <= 4 for record in log[:2]) and max(record["length"] for record in log[2:]) > 4
     assert [record.get("lr") for record in log[2:] if "lr" in record] == [1e-5] * 2
     assert ["kl_to_reference" in record for record in log] == [True, True, False, False]
+
+
+def test_problems_are_sorted_before_each_stage(improve):
+    changes = [ReinforceStage(name="one", share=0.5), ReinforceStage(name="two", share=0.5)]
+    artifact = improve(steps=4, stage=changes, profile=Profile(samples=3, low=0.2, high=0.8))
+    sorted_ = [record for record in artifact.log() if "pool" in record]
+    assert [record["step"] for record in sorted_] == [0, 2]
+    for record in sorted_:
+        pool = record["pool"]
+        assert pool["active"] + pool["deferred"] + pool["retired"] == sum(pool["rates"]) > 0
 
 
 def test_a_stage_longer_than_the_context_is_named_before_the_first_rollout(improve):

@@ -228,6 +228,7 @@ def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
             'the phases of preset "own" hold their own rates',
         ),
         ("reinforce.entropy.", recipe.reinforce.entropy.target == 0, "reinforce.entropy.target is 0"),
+        ("reinforce.profile.", recipe.reinforce.profile.samples == 0, "reinforce.profile.samples is 0"),
         ("reinforce.loss.kl_estimator", recipe.reinforce.kl == 0, "reinforce.kl is 0"),
         (
             "reinforce.reset.optimizer",

@@ -62,6 +62,19 @@ class EntropyBonus(Section):
     most: Positive = 0.05
 
 
+class Profile(Section):
+    """Training problems sorted by how often the policy solves them, before each stage (Scaling Up RL, 2507.12507)."""
+
+    samples: Annotated[int, Field(ge=0)] = 0
+    """Answers a problem; 0 = problems are not sorted."""
+    low: Share = 0.1
+    """Problems solved less often wait for the next stage."""
+    high: Share = 0.9
+    """Problems solved more often retire."""
+    review: Share = 0.05
+    """Of what is handed out, the share of retired problems."""
+
+
 class PolicyLoss(Section):
     """Which member of the policy-gradient family is minimised (train/policy.py has the formulas)."""
 
@@ -119,6 +132,7 @@ class Reinforce(Section):
     """Weight of the KL penalty to the reference policy; 0 switches it and its forward pass off."""
     dynamic_sampling: bool = True
     """Groups whose answers all earn the same are dropped and replaced by others."""
+    profile: Profile = Profile()
     loss: PolicyLoss = PolicyLoss()
     shaping: Shaping = Shaping()
     entropy: EntropyBonus = EntropyBonus()

@@ -130,13 +130,14 @@ def _tasks(artifacts: Artifacts, looks: Mapping[str, Artifact], chance: float | 
 
 
 def reinforcement(trained: Artifact | None) -> Section:
-    """The panels, and how often the reference policy was reset."""
+    """The panels, when the reference policy was reset, and how the problems were sorted."""
     if trained is None or not (shown := panels(log := trained.log())):
         return None
     return {
         "panels": shown,
         "steps": trained.metrics.get("steps"),
         "resets": [record for record in log if "reset" in record],
+        "pools": [record for record in log if "pool" in record],
     }
 
 

@@ -56,6 +56,9 @@ def reinforce(settings: Reinforce, seed: int, start: Artifact, problems: Artifac
     for step in run.steps():
         stage = stage_at(plan, step)
         now = stage.settings
+        if settings.profile.samples and not pool.sorted_for(stage.name):
+            rates = sampler.pass_rates(taught, now, stage.name)
+            out.log(step=step, pool=pool.sort(stage.name, rates, settings.profile))
         if step % settings.validate_every == 0:
             score = sampler.score(validation, now)
             out.log(step=step, validation=score)
@@ -86,7 +89,7 @@ def reinforce(settings: Reinforce, seed: int, start: Artifact, problems: Artifac
 
     out.log(step=settings.steps, validation=sampler.score(validation, plan[-1].settings))
     save_pretrained(policy, tokenizer, out.path)
-    out.metrics = {"steps": settings.steps, **run.memory}
+    out.metrics = {"steps": settings.steps, "problems_drawn": run.memory.get("position", 0)}
 
 
 def objective(settings: Reinforce, memory: dict[str, Any]) -> PolicyGradient:

@@ -103,6 +103,12 @@ class Sampler:
                 break
         return kept[: settings.prompts], seen
 
+    def pass_rates(self, problems: Sequence[Problem], settings: Reinforce, stage: str) -> list[float]:
+        """Mean reward of each problem at the stage's temperature, over `profile.samples` answers."""
+        sampling = self._sampling(settings, settings.temperature, "profile", stage)
+        rollouts = roll_out(self.engine, self.tokenizer, problems, sampling, settings.profile.samples)
+        return [sum(rollout.rewards) / len(rollout.rewards) for rollout in rollouts]
+
     def score(self, problems: Sequence[Problem], settings: Reinforce, samples: int = 2) -> float:
         """Mean reward at temperature 1, from the same draws at every look."""
         sampling = self._sampling(settings, 1.0, "score")
