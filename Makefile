@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile   # a core each: operations spread over cores would wait
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check src tests benchmarks
