@@ -23,9 +23,10 @@ FLOORS = [
     ["text", "verify"],
     ["model"],
     ["generate"],
-    ["train"],
+    ["train", "synthesis"],
     ["stages"],
     ["report", "serve"],
+    ["data_cli"],
     ["cli"],
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from underdog import world
+from underdog.data_cli import data_app
 from underdog.errors import UserError
 
 app = typer.Typer(
@@ -22,7 +23,6 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(help="Look at what has been made.", no_args_is_help=True, suggest_commands=True)
 app.add_typer(runs_app, name="runs")
-data_app = typer.Typer(help="Look at what is trained on.", no_args_is_help=True, suggest_commands=True)
 app.add_typer(data_app, name="data")
 
 
@@ -292,22 +292,6 @@ def explain_document(
     from underdog.report.curation import explain
 
     explain(document, runs, run)
-
-
-@data_app.command("show")
-def show_data(
-    path: Annotated[
-        Path, typer.Argument(help="A file of conversations (docs/teaching.md), or a run.", show_default=False)
-    ],
-    model: Annotated[
-        Path | None, typer.Option(help="Whose tokens: a run or a checkpoint folder.", show_default=False)
-    ] = None,
-    count: Annotated[int, typer.Option(help="Conversations to show.", min=1)] = 3,
-) -> None:
-    """Show conversations as the tokens that SFT reads; those that carry loss stand out. Bad rows are named."""
-    from underdog.report.show_data import show_data as show
-
-    show(path, model, count)
 
 
 @app.command()

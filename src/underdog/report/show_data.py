@@ -1,13 +1,17 @@
 """What a model is trained on, token by token: those that carry loss stand out."""
 
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from underdog.errors import UserError
 from underdog.stages.pipeline import RECORD, open_run
+from underdog.synthesis.asking import Teacher
+from underdog.synthesis.work import read_records
 from underdog.tokens.chat import Rendered, rows
 from underdog.tokens.conversation_files import Aside, read_conversations
 from underdog.tokens.messages import Conversation
@@ -45,6 +49,41 @@ def show_data(path: Path, model: Path | None, count: int) -> None:
             console.print(coloured(row, tokenizer), soft_wrap=True)
     for one in aside:
         console.print(f"set aside: {one.where}: {one.reason}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def show_records(out: Path, count: int) -> None:
+    """Every step of the first `count` records that refine or reconstruct wrote."""
+    console = Console()
+    for record in islice(read_records(out), count):
+        console.print(f"\n{record['where']}: {record['ended']}", style="bold", highlight=False, soft_wrap=True)
+        for name, value in record.items():
+            if name not in ("where", "ended"):
+                console.print(f"{name}:", style="bold")
+                console.print(_step(value), highlight=False, markup=False, soft_wrap=True)
+
+
+def show_asking(models: Sequence[Teacher], aside: Sequence[Aside]) -> None:
+    """What was asked, how it went, and what it cost."""
+    console = Console(stderr=True)
+    for one in aside:
+        console.print(f"set aside: {one.where}: {one.reason}", style="yellow", highlight=False, soft_wrap=True)
+    for model in models:
+        console.print(
+            f"{model.name}: " + ", ".join(f"{n:,} {what}" for what, n in model.counts.items()), highlight=False
+        )
+    budget = models[0].budget
+    console.print(
+        f"{budget.used_in:,} tokens read, {budget.used_out:,} written, {budget.spent:.4g} of money", highlight=False
+    )
+
+
+def _step(value: Any) -> str:
+    """A step for a person: texts as they are, lists line by line."""
+    if isinstance(value, list):
+        return "\n".join(_step(one) for one in value)
+    if isinstance(value, dict):
+        return "\n".join(f"  {name}: {_step(one)}" for name, one in value.items())
+    return str(value)
 
 
 def coloured(row: Rendered, tokenizer: Tokenizer) -> Text:

@@ -1,0 +1,117 @@
+"""Reconstruct: the reasoning that leads to an answer which was rewritten, or never had any (Nanbeige4-3B, SFT data).
+
+A teacher sees instruction and final answer, writes a summary of the reasoning first, then the chain. Guards (ours): a
+chain is dropped if it speaks of the answer as given, gives it away at once, or does not lead there.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from underdog.generate.options import Options
+from underdog.seeds import derive
+from underdog.synthesis.asking import NoReply, Teacher, object_schema
+from underdog.synthesis.items import Item, transcript
+from underdog.tokens.messages import Message, as_json
+from underdog.verify.registry import verify
+
+GIVEN = re.compile(
+    r"\b(?:given|provided|supplied|stated|reference|final|expected|known)\s+(?:\w+\s+)?(?:solution|answer|response|result)"
+    r"|\b(?:solution|answer)\s+(?:above|provided|given|says|states|tells)"
+    r"|\baccording to the (?:solution|answer)|\bmatch(?:es)? the (?:solution|answer)",
+    re.IGNORECASE,
+)
+EARLY = 0.1  # share of a chain in which its answer must not stand yet
+
+
+@dataclass(frozen=True)
+class Reconstructor:
+    """`judge` says whether a chain leads to its answer where no verifier does."""
+
+    teacher: Teacher
+    judge: Teacher
+    summarise: bool = True  # False for a model that was trained on `completion_rows`
+    temperature: float = 0.6
+    max_new_tokens: int = 4096
+    seed: int = 1
+
+    def reconstruct(self, item: Item) -> dict[str, Any]:
+        """The record: summary, chain, and how it ended: kept, leaks, leads elsewhere, failed."""
+        record: dict[str, Any] = {"where": item.where, "instruction": transcript(item.messages), "answer": item.answer}
+        try:
+            if self.summarise:
+                record["summary"] = self.teacher.ask([Message("user", _summary(item))], self._options(item, "summary"))
+            asked = chain_prompt(item, record.get("summary"))
+            record["chain"] = self.teacher.ask([Message("user", asked)], self._options(item, "chain")).strip()
+            if leak := leaks(record["chain"], item.answer):
+                return {**record, "ended": "leaks", "reason": leak}
+            leads, why = self._leads(item, record["chain"])
+            record["led_to"] = why
+            return {**record, "ended": "kept" if leads else "leads elsewhere"}
+        except NoReply as problem:
+            return {**record, "ended": "failed", "reason": str(problem)}
+
+    def _leads(self, item: Item, chain: str) -> tuple[bool, str]:
+        """Whether one who sees the chain, and not the answer, comes to it."""
+        asked = (
+            f"{transcript(item.messages)}\n\nReasoning:\n{chain}\n\n"
+            "Write the final answer that this reasoning comes to, and nothing else."
+        )
+        found = self.judge.ask([Message("user", asked)], self._options(item, "answer"))
+        if item.problem is not None:
+            verdict = verify(item.problem, found)
+            return verdict.reward == 1, f"{found.strip()} ({verdict.detail})"
+        asked = (
+            f"Do these two answers say the same?\n\nFirst:\n{item.answer}\n\nSecond:\n{found}\n\n"
+            f"Both answer:\n{transcript(item.messages)}"
+        )
+        schema = object_schema(same={"type": "boolean"})
+        said = self.judge.ask_json([Message("user", asked)], self._options(item, "same"), schema)
+        return said["same"], found.strip()
+
+    def _options(self, item: Item, step: str) -> Options:
+        seed = derive(self.seed, step, transcript(item.messages)) >> 1
+        return Options(temperature=self.temperature, max_new_tokens=self.max_new_tokens, seed=seed)
+
+
+def chain_prompt(item: Item, summary: str | None = None) -> str:
+    """What is asked of a chain-completion model, ours or an instruct model."""
+    steps = f"\n\nSummary of the reasoning:\n{summary}" if summary else ""
+    return (
+        f"{transcript(item.messages)}\n\nFinal answer:\n{item.answer}{steps}\n\n"
+        "Write the reasoning of someone who does not know this answer yet and works it out step by step. Never mention "
+        "that it was there. Only the reasoning."
+    )
+
+
+def leaks(chain: str, answer: str) -> str | None:
+    """What gives a chain away as written from its answer; None where nothing does."""
+    if found := GIVEN.search(chain):
+        return f'says "{found[0]}"'
+    begin = chain[: int(EARLY * len(chain))]
+    if len(answer) >= 2 and re.search(rf"(?<!\w){re.escape(answer.strip())}(?!\w)", begin):
+        return "the answer stands at its beginning"
+    return None
+
+
+def reconstructed_row(item: Item, record: dict[str, Any]) -> dict[str, Any] | None:
+    """The conversation with its reasoning, as SFT reads it; None where the chain was dropped."""
+    if record["ended"] != "kept":
+        return None
+    said = [*item.messages, Message("assistant", item.answer, record["chain"])]
+    return {"messages": [as_json(one) for one in said]}
+
+
+def completion_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:
+    """Conversations that teach a model of our own to complete chains, from data that has chains."""
+    for item in items:
+        if item.reasoning:
+            yield {"prompt": chain_prompt(item), "completion": item.reasoning}
+
+
+def _summary(item: Item) -> str:
+    return (
+        f"{transcript(item.messages)}\n\nFinal answer:\n{item.answer}\n\n"
+        "Summarise in a few sentences the reasoning that leads from the question to this answer."
+    )

@@ -1,0 +1,140 @@
+import pytest
+
+from underdog.errors import UserError
+from underdog.generate.open import open_model
+from underdog.generate.options import Options
+from underdog.synthesis.asking import Budget, Cache, NoReply, Teacher, read_shape, side_by_side
+from underdog.tokens.messages import Message
+
+ASKED = [Message("user", "How many?")]
+OPTIONS = Options(temperature=0.0, max_new_tokens=64, seed=1)
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "score": {"type": "integer", "minimum": 0, "maximum": 10},
+        "why": {"type": "string", "maxLength": 9},
+    },
+    "required": ["score", "why"],
+    "additionalProperties": False,
+}
+
+
+def test_a_reply_is_paid_for_once(teacher):
+    budget = Budget(price_in=1.0, price_out=2.0)
+    one = teacher(budget)
+    assert one.ask(ASKED, OPTIONS) == "7"
+    used = budget.used_in, budget.used_out
+    assert used[0] > 3 and used[1] >= 2
+    assert budget.spent == pytest.approx((used[0] + 2 * used[1]) / 1e6)
+    again = teacher(budget)
+    assert again.ask(ASKED, OPTIONS) == one.ask(ASKED, OPTIONS) == "7"
+    assert (budget.used_in, budget.used_out) == used
+    assert again.counts == {"cached": 1} and one.counts == {"asked": 1, "cached": 1}
+    again.ask(ASKED, Options(temperature=0.0, max_new_tokens=64, seed=2))
+    assert again.counts["asked"] == 1  # another seed is another question
+
+
+def test_replies_have_the_shape_that_was_asked_for(teacher):
+    one = teacher()
+    for seed in range(3):
+        said = one.ask_json(ASKED, Options(max_new_tokens=200, seed=seed), SCHEMA)
+        assert 0 <= said["score"] <= 10 and len(said["why"]) <= 9
+
+
+def test_a_budget_ends_the_asking_and_nothing_is_lost(teacher):
+    one = teacher(Budget(tokens=1))
+    one.ask(ASKED, OPTIONS)
+    with pytest.raises(UserError, match="budget is used up") as error:
+        one.ask([Message("user", "And now?")], OPTIONS)
+    assert "goes on" in error.value.hint
+    assert one.ask(ASKED, OPTIONS) == "7"
+    with pytest.raises(UserError, match="budget"):
+        teacher(Budget(money=0.0, price_in=1.0)).ask([Message("user", "?")], OPTIONS)
+
+
+def test_an_answer_that_is_cut_off_is_no_answer_and_not_paid_for_again(teacher):
+    one, short = teacher(), Options(temperature=0.0, max_new_tokens=1, seed=1)
+    for _ in range(2):
+        with pytest.raises(NoReply, match="answer cut off"):
+            one.ask(ASKED, short)
+    assert one.counts == {"asked": 1, "cached": 1, "answer cut off": 2}
+
+
+SAYS_NOTHING = 'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+REFUSES = SAYS_NOTHING.replace('"delta": {}', '"delta": {"content": "I\'m sorry, I can\'t help with that."}')
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why", "asked"),
+    [
+        (500, '{"error": {"message": "overloaded"}}', "overloaded", 4),
+        (502, "<html>", "no JSON", 4),
+        (200, "data: {", "Expecting property name", 4),
+        (200, "", "broke off", 4),
+        (200, SAYS_NOTHING, "empty answer", 1),
+        (200, REFUSES, "refused", 1),
+    ],
+)
+def test_a_server_that_fails_is_tried_again_then_named(failing, tmp_path, status, body, why, asked):
+    with failing(status, body) as (url, server):
+        one = Teacher(open_model(url), Cache(tmp_path / "replies.sqlite"), Budget(), pause=0.001)
+        with pytest.raises(NoReply, match=why):
+            one.ask(ASKED, OPTIONS)
+        assert server.asked == asked
+        assert one.counts["tried again"] == server.asked - 1
+
+
+def test_a_server_that_is_silent_times_out(failing, tmp_path):
+    import httpx
+
+    with failing(200, SAYS_NOTHING) as (url, server):
+        model = open_model(url)
+        model._http.timeout = httpx.Timeout(0.2)
+        server.fails = (200, "x" * 10)
+        server.RequestHandlerClass.do_POST, before = (
+            lambda self: __import__("time").sleep(0.6),
+            server.RequestHandlerClass.do_POST,
+        )
+        try:
+            one = Teacher(model, Cache(tmp_path / "replies.sqlite"), Budget(), retries=1, pause=0.001)
+            with pytest.raises(NoReply, match=r"timed out|broke off"):
+                one.ask(ASKED, OPTIONS)
+        finally:
+            server.RequestHandlerClass.do_POST = before
+        assert one.counts == {"tried again": 1, "no answer from the server": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("7", "no JSON object"),
+        ('{"score": 3', "no JSON object"),
+        ('{"score": "3", "why": "a"}', '"score" is not of type integer'),
+        ('{"score": 3}', '"why" is not of type string'),
+        ('{"score": 3,}', "Expecting|Illegal"),
+    ],
+)
+def test_what_has_not_the_shape(text, why):
+    with pytest.raises(ValueError, match=why):
+        read_shape(text, SCHEMA)
+    assert read_shape('```json\n{"score": 3, "why": "a"}\n``` done', SCHEMA) == {"score": 3, "why": "a"}
+
+
+def test_results_come_in_order_and_an_error_ends_the_rest():
+    assert list(side_by_side(lambda n: n * n, range(9), 4)) == [n * n for n in range(9)]
+    begun = []
+
+    def work(n):
+        begun.append(n)
+        if n == 2:
+            raise UserError("enough")
+
+    with pytest.raises(UserError, match="enough"):
+        list(side_by_side(work, range(1000), 2))
+    assert len(begun) < 1000
+
+
+def test_a_cache_that_is_none(tmp_path):
+    (tmp_path / "replies.sqlite").write_text("not a database, but long enough to look at as one" * 50)
+    with pytest.raises(UserError, match="not a cache of replies"):
+        Cache(tmp_path / "replies.sqlite")
