@@ -5,10 +5,11 @@ import importlib.util
 import numpy as np
 import pytest
 
+from underdog.recipe.schema import Curate
 from underdog.text.duplicates import exact_duplicates, exact_key
+from underdog.text.judge import Judge
 from underdog.text.python_corpus import SHORTEST, package_docs, python_docs, python_rest
 from underdog.text.readers.formats import read_span
-from underdog.text.scores import choose_signals, measure, overall, rank
 
 EVERY = 6  # scored: one document in so many
 
@@ -60,8 +61,8 @@ def test_scores_tell_documentation_from_the_rest_by_the_text_alone(corpora):
     documents = [d for members in corpora.values() for d in members]
     kept = exact_duplicates([exact_key(d.text) for d in documents])
     documents = [d for d, same in zip(documents, kept, strict=True) if same is None][::EVERY]
-    signals = choose_signals({})
-    score = overall(rank(measure([d.text for d in documents], signals)), signals)
+    judge = Judge(Curate(groups=[]))
+    score = judge.score(judge.measure([d.text for d in documents])).quality
     rest = np.array([d.source == "python-rest" for d in documents])
     better = (score[~rest][:, None] > score[rest]) + 0.5 * (score[~rest][:, None] == score[rest])
     assert better.mean() > 0.88  # area under the ROC curve

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from underdog.errors import UserError
-from underdog.text.scores import choose_signals, measure, overall, rank
+from underdog.text.scores import choose_signals, group, overall, rank
 from underdog.text.signals import SIGNALS
 
 VALUES = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=60).map(lambda v: np.array(v)[:, None])
@@ -31,16 +31,26 @@ def test_without_ties_each_score_takes_a_tenth():
 
 
 def test_the_overall_score_is_the_weighted_mean_over_nine():
-    signals = choose_signals({name: 0 for name in SIGNALS} | {"reasoning": 3.0, "fluency": 1.0})
-    assert [s.name for s in signals] == ["reasoning", "fluency"]
+    signals = choose_signals({name: 0 for name in SIGNALS} | {"reasoning_depth": 3.0, "fluency": 1.0})
+    assert [s.name for s in signals] == ["reasoning_depth", "fluency"]
     scores = np.array([[9, 9], [0, 0], [9, 0], [0, 9]], dtype=np.int8)
     assert overall(scores, signals).tolist() == [1.0, 0.0, 0.75, 0.25]
 
 
-def test_measuring_gives_a_row_a_text_and_a_column_a_signal():
-    signals = choose_signals({"fluency": 0})
-    assert measure(["One text.", "Another."], signals).shape == (2, len(SIGNALS) - 1)
-    assert measure([], signals).shape == (0, len(SIGNALS) - 1)
+def test_groups_are_ranked_by_themselves():
+    values = np.arange(200.0)[:, None]
+    names = ["en"] * 100 + ["ru"] * 100
+    scores = rank(values, names)[:, 0]
+    assert scores[:100].tolist() == scores[100:].tolist() == rank(values[:100])[:, 0].tolist()
+
+
+def test_small_groups_join_coarser_ones():
+    languages = ["en"] * 6 + ["ru"] * 4 + ["fi"]
+    domains = ["text"] * 3 + ["code"] * 3 + ["text"] * 4 + ["code"]
+    names = group([languages, domains], 11, smallest=3)
+    assert names == ["en text"] * 3 + ["en code"] * 3 + ["ru text"] * 4 + ["other"]
+    assert group([languages, domains], 11, smallest=4) == ["en"] * 6 + ["ru text"] * 4 + ["other"]
+    assert group([], 2) == ["other"] * 2
 
 
 def test_mistakes_in_the_weights_are_explained():

@@ -83,6 +83,16 @@ class Curate(Section):
     """The same for single lines. For web pages; code would lose its imports."""
     text_field: str = "text"
     """Where records (JSON Lines, Parquet) have their text."""
+    rules: list[str] = []
+    """Published rules that a document must keep: sets ("gopher", "c4", "fineweb") or single ones ("gopher.words")."""
+    limits: dict[str, float] = {}
+    """Limits in place of the published ones, by rule."""
+    languages: list[str] = []
+    """ISO codes ("en") of the languages that are kept; none named keeps all."""
+    groups: list[Literal["language", "domain"]] = ["language", "domain"]
+    """What documents must share to be ranked against each other and to fill tiers together; none: all with all."""
+    thresholds: dict[str, float] = {}
+    """Least score (0 to 1) of each tier, in place of the shares of `keep`."""
 
 
 class Tokenizer(Section):

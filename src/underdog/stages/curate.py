@@ -30,7 +30,7 @@ from underdog.text.summary import (
     count_tiers,
     describe_signals,
 )
-from underdog.text.tiers import TIERS, assign_tiers, check_shares
+from underdog.text.tiers import TIERS, assign_tiers, check_shares, check_thresholds, tiers_by_threshold
 from underdog.text.workers import Workers, hire
 
 _READ, _MEASURED = 0.40, 0.90  # where the progress bar stands after each pass
@@ -51,6 +51,7 @@ def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int
         UserError: a setting that cannot be, a source that is not there, or nothing left to keep.
     """
     check_shares(settings.keep)
+    check_thresholds(settings.thresholds)
     work = list(units(find_spans(settings.sources, settings.text_field)))
     if not work:
         raise UserError("curate.sources holds no documents: nothing.", hint="Name a source that has text.")
@@ -80,8 +81,11 @@ def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int
     judged = columns.take(pa.array(left))
     scored = context.judge.score(judged)
     ids = judged["id"].to_pylist()
-    placed = assign_tiers(scored.quality, funnel.characters[left].tolist(), ids, settings.keep)
-    lowest = [tier for tier in TIERS if settings.keep.get(tier)][-1]
+    if settings.thresholds:
+        placed = tiers_by_threshold(scored.quality, settings.thresholds)
+    else:
+        placed = assign_tiers(scored.quality, funnel.characters[left].tolist(), ids, settings.keep, scored.groups)
+    lowest = [tier for tier in TIERS if (settings.thresholds or settings.keep).get(tier)][-1]
     funnel.drop("in a tier", [None if tier else f"below {lowest}" for tier in placed])
 
     out.progress(0.95, 1.0, "writing")

@@ -25,7 +25,7 @@ class Characters(NamedTuple):
 
 @functools.cache
 def characters() -> Characters:
-    """Built in about 0.1 s. Characters beyond U+FFFF are Han if below U+40000 and symbols otherwise; the kernels know."""
+    """Built in about 0.1 s. Beyond U+FFFF the kernels take U+20000 to U+3FFFF for Han and the rest for symbols."""
     kind = np.zeros(1 << 16, np.uint8)
     lower = np.arange(1 << 16, dtype=np.uint16)
     for code in range(1 << 16):

