@@ -282,6 +282,32 @@ def curate(
     show_funnel(done.artifacts["curate"])
 
 
+@curate_app.command("label")
+def label_documents(
+    run: Annotated[Path, typer.Argument(help="A run with a curated corpus, e.g. runs/demo-3f9a.", show_default=False)],
+    model: ModelPath,
+    out: Annotated[Path, typer.Option(help="Where the labels go; what it holds is not asked again.")] = Path(
+        "labels.jsonl"
+    ),
+    documents: Annotated[int, typer.Option(help="How many documents, from all sources and scores.", min=1)] = 2000,
+    budget: Annotated[int | None, typer.Option(help="The most characters to send.", min=1)] = None,
+) -> None:
+    """Ask a strong model for scores from 0 to 9, which curate.labels makes an annotator of."""
+    from underdog.generate.open import open_model
+    from underdog.stages.label import label_corpus
+    from underdog.stages.pipeline import open_run
+
+    def progress(done: int, total: int) -> None:
+        typer.echo(f"\r{done:,} of {total:,}", nl=done == total, err=True)
+
+    corpus = open_run(run).artifacts["curate"].path
+    done = label_corpus(corpus, open_model(model), out, documents, budget, progress)
+    typer.echo(
+        f"{out}: {done.labelled:,} labelled now, {done.known:,} before, {done.failed:,} without a usable answer; "
+        f"{done.characters:,} characters sent."
+    )
+
+
 @curate_app.command("explain")
 def explain_document(
     document: Annotated[str, typer.Argument(help="A document's id, or its first characters.", show_default=False)],

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from underdog.report.plot_text import _bars, signal_histogram
+from underdog.report.plot_text import _bars, correlation_matrix, signal_histogram
 
 
 @given(
@@ -25,3 +25,9 @@ def test_ties_make_one_spike():
     assert len(bars) == 2 and len(spikes) == 1
     (left, right, height) = spikes[0]
     assert left < 0 < right and (right - left) * height == pytest.approx(0.8)
+
+
+def test_every_pair_of_signals_has_a_square():
+    svg = correlation_matrix(["Fluency", "Literacy", "Safety"], [[1, 0.5, -0.2], [0.5, 1, 0.1], [-0.2, 0.1, 1]])
+    assert all(name in svg for name in ("Fluency", "Literacy", "Safety"))
+    assert svg.count("<path") >= 3

@@ -1,5 +1,7 @@
 """The published rules, each at its published threshold, against the rule's own sentence in plain Python."""
 
+import textwrap
+
 import numpy as np
 import pytest
 
@@ -7,37 +9,20 @@ from underdog.errors import UserError
 from underdog.text.kernels.count import count
 from underdog.text.rules import RULES, choose_rules, first_broken
 
-SENTENCES = [
-    f"The {noun} of the {place} has to be kept with care, and that is what people there have done since {year}."
-    for noun, place, year in zip(
-        ("garden", "bridge", "library", "harbour", "orchard", "tower", "market", "mill"),
-        ("village", "island", "valley", "castle", "abbey", "school", "palace", "fort"),
-        range(1801, 1809),
-        strict=True,
-    )
-]
-GOOD = "\n".join(
-    f"{sentence} {extra}"
-    for sentence, extra in zip(
-        SENTENCES,
-        (
-            "Old maps show it at the corner near three oaks.",
-            "Storms broke two arches, yet masons came at once.",
-            "Readers borrow novels there on quiet afternoons.",
-            "Ships bring tea, salt and timber every spring.",
-            "Apples ripen late because nights stay cool.",
-            "Its bell rings whenever fog hides our coast.",
-            "Farmers sell cheese, wool and honey on Fridays.",
-            "Water turns both wheels from March until June.",
-        ),
-        strict=True,
-    )
-)
+GOOD = """\
+Old maps show the garden at the corner of the village, near three oaks. People have kept it with care since 1801.
+Storms broke two arches of that bridge, yet masons came at once. Nobody had to be asked to help them.
+Readers borrow novels in our library on quiet afternoons, and the newest ones are gone within an hour.
+Ships bring tea, salt and timber to the harbour every spring. Most of it is sold before summer begins.
+Apples ripen late in the orchard because nights stay cool there. Cider makers wait for the first frost.
+The bell of the tower rings whenever fog hides our coast, and fishermen steer by its sound alone.
+Farmers sell cheese, wool and honey on Fridays. Buyers with long journeys behind them come early to be served.
+Water turns both wheels of the mill from March until June. Later the stream is too weak, so grain must wait."""
 
 BREAKS = {
-    "gopher.words": "The mill and the tower stand with the bridge. That is all there is to say. It is old. It is high. Done.",
+    "gopher.words": "The mill and the tower stand with the bridge. That is all there is to say. It is old.",
     "gopher.bullets": "\n".join(f"- {line}" for line in GOOD.split("\n")),
-    "gopher.ellipsis_lines": GOOD.replace("there on quiet afternoons.", "there …").replace(".\n", " …\n"),
+    "gopher.ellipsis_lines": GOOD.replace(".\n", " …\n"),
     "gopher.hashes": GOOD + " #a" * 40,
     "gopher.words_with_letter": GOOD + " ".join(str(n * 7919) for n in range(150)),
     "gopher.duplicate_lines": "\n".join([*GOOD.split("\n"), *GOOD.split("\n")[:4]]),
@@ -45,9 +30,9 @@ BREAKS = {
     "gopher.shortest_words": " ".join(f"{a}{b} {c}." for a in "abcdefg" for b in "hijk" for c in "lmnop"),
     "c4.braces": GOOD + "\nThe set { a, b } has two members here.",
     "c4.lorem_ipsum": GOOD + "\nHere follows lorem ipsum as ever.",
-    "c4.sentences": GOOD.replace(". ", ", ").replace(".\n", " and ").replace("honey on Fridays.", "honey"),
-    "fineweb.short_lines": GOOD.replace(", ", ",\n").replace(" that ", "\nthat ").replace(" people ", " people\n"),
-    "fineweb.ended_lines": GOOD.replace(". ", ".  ").replace(".\n", ";\n"),
+    "c4.sentences": "\n".join(GOOD.split("\n")[:2]),
+    "fineweb.short_lines": "\n".join(textwrap.wrap(GOOD, 28)),
+    "fineweb.ended_lines": GOOD.replace(".\n", ";\n")[:-1] + ";",
 }
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from underdog.errors import UserError
-from underdog.text.tiers import TIERS, assign_tiers, check_shares
+from underdog.text.tiers import TIERS, assign_tiers, check_shares, check_thresholds, tiers_by_threshold
 
 DOCUMENTS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 50)), min_size=1, max_size=60)
 SHARES = st.tuples(*[st.sampled_from([0.0, 0.1, 0.25, 1 / 3])] * 3).filter(any)
@@ -66,3 +66,28 @@ def test_impossible_shares_are_explained(keep, says):
 
 def test_shares_may_sum_to_one_in_floating_point():
     check_shares({"top": 0.1, "high": 0.2, "medium": 0.7})
+
+
+def test_groups_fill_tiers_by_themselves():
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.4, 0.3, 0.2, 0.1])
+    ids = [f"{i}" for i in range(8)]
+    placed = assign_tiers(scores, [10] * 8, ids, {"top": 0.5}, ["en"] * 4 + ["ru"] * 4)
+    assert placed == ["top", "top", None, None] * 2
+
+
+def test_thresholds_are_least_scores():
+    placed = tiers_by_threshold(np.array([0.95, 0.9, 0.5, 0.1]), {"top": 0.9, "medium": 0.5})
+    assert placed == ["top", "top", "medium", None]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "says"),
+    [
+        ({"hihg": 0.2}, 'unknown tier "hihg"'),
+        ({"top": 1.5}, "curate.thresholds.top is 1.5"),
+        ({"top": 0.4, "medium": 0.5}, "top asks for 0.4, medium for 0.5"),
+    ],
+)
+def test_impossible_thresholds_are_explained(thresholds, says):
+    with pytest.raises(UserError, match=says):
+        check_thresholds(thresholds)

@@ -93,6 +93,14 @@ class Curate(Section):
     """What documents must share to be ranked against each other and to fill tiers together; none: all with all."""
     thresholds: dict[str, float] = {}
     """Least score (0 to 1) of each tier, in place of the shares of `keep`."""
+    most_correlated: Share = 1.0
+    """Of two signals whose scores correlate more than this (Spearman), the lighter one does not count."""
+    reference: list[str] = []
+    """Good examples (folders, globs, files): likeness to them is one more signal."""
+    unlike: list[str] = []
+    """Bad examples, for the same signal."""
+    labels: str = ""
+    """JSON Lines of a strong model's scores ("underdog label"): an annotator learns them and fills those signals."""
 
 
 class Tokenizer(Section):

@@ -1,4 +1,4 @@
-"""What the corpus looks like by one signal."""
+"""What the corpus looks like by its signals."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from underdog.report.svg import COLOURS, axes, draw
 
 _WIDTH, _HEIGHT = 200, 46
+_CELL, _NAME_WIDTH = 15, 150
 _NARROWEST = 1 / 30  # of the range shown: the width of a bar for documents that all have the same value
 _SPIKE = 3  # times the highest bar: as far as a spike is drawn
 
@@ -34,6 +35,28 @@ def signal_histogram(name: str, deciles: Sequence[float]) -> Markup:
             )
 
     return draw(f"signal-{name}", _WIDTH, _HEIGHT, f"Distribution of {name} over the documents", paint)
+
+
+def correlation_matrix(names: Sequence[str], correlations: Sequence[Sequence[float]]) -> Markup:
+    """Squares whose area is the size of Spearman's correlation of two signals: full where they agree, hollow where they
+    oppose. Below the diagonal only."""
+    count = len(names)
+    side = count * _CELL
+
+    def paint(figure):
+        plot = axes(figure, _NAME_WIDTH, 4, 4, 4)
+        plot.set(xlim=(0, count), ylim=(count, 0), xticks=[])
+        plot.set_yticks(np.arange(count) + 0.5, names)
+        plot.grid(False)
+        for row in range(count):
+            for column in range(row):
+                value = correlations[row][column]
+                width = 0.9 * abs(value) ** 0.5
+                left, top = column + (1 - width) / 2, row + (1 - width) / 2
+                fill, edge = (COLOURS["text"], "none") if value > 0 else ("none", COLOURS["muted"])
+                plot.bar(left, width, width, bottom=top, align="edge", facecolor=fill, edgecolor=edge, lw=1)
+
+    return draw("correlations", _NAME_WIDTH + side + 4, side + 8, "Correlations between signals", paint)
 
 
 def _bars(edges: NDArray[np.float64]) -> tuple[float, float, list[Bar], list[Bar]]:

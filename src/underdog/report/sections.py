@@ -11,7 +11,7 @@ from underdog.recipe.schema import Recipe
 from underdog.report import plot_pretrain
 from underdog.report.plot_accuracy import accuracy_dots
 from underdog.report.plot_reinforce import panels
-from underdog.report.plot_text import signal_histogram
+from underdog.report.plot_text import correlation_matrix, signal_histogram
 from underdog.report.table import LOOKS, Artifacts, Row, difference, held_out_loss, label, summary_rows
 from underdog.text.tiers import TIERS
 
@@ -33,14 +33,28 @@ def text(curated: Artifact | None) -> Section:
         "sources": {name: _shares(counts) for name, counts in metrics.get("sources", {}).items()},
         "signals": [
             {
-                "name": name.replace("non_", "non-").replace("_", " ").capitalize(),
+                "name": _said(name),
                 **signal,
                 "svg": signal_histogram(name, signal["deciles"]),
             }
             for name, signal in metrics.get("signals", {}).items()
         ],
+        "correlations": _correlations(metrics),
+        "redundant": metrics.get("redundant", []),
+        "agreement": metrics.get("agreement", {}),
+        "deciles": metrics.get("deciles", {}),
         "examples": {place: metrics["examples"][place] for place in _PLACES if metrics.get("examples", {}).get(place)},
     }
+
+
+def _correlations(metrics: Mapping[str, Any]) -> str | None:
+    if not metrics.get("correlations"):
+        return None
+    return correlation_matrix([_said(name) for name in metrics["signals"]], metrics["correlations"])
+
+
+def _said(signal: str) -> str:
+    return signal.replace("non_", "non-").replace("_", " ").capitalize()
 
 
 def _shares(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:

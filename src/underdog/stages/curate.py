@@ -24,10 +24,12 @@ from underdog.text.shards import Shards
 from underdog.text.sources import find_spans
 from underdog.text.summary import (
     EXCERPT,
+    choose_deciles,
     choose_examples,
     count_reasons,
     count_sources,
     count_tiers,
+    describe_agreement,
     describe_signals,
 )
 from underdog.text.tiers import TIERS, assign_tiers, check_shares, check_thresholds, tiers_by_threshold
@@ -93,6 +95,7 @@ def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int
     score = _spread([round(q, 4) for q in scored.quality.tolist()], left, len(columns))
     write_documents(out.path, _tables(measured, context.judge, scored, left, tier, score, funnel))
     characters = funnel.characters.tolist()
+    ids_of_all = columns["id"].to_pylist()
     values = np.stack([judged[s.name].to_numpy() for s in context.judge.signals], axis=1)
     out.metrics.update(
         funnel=funnel.steps,
@@ -101,7 +104,9 @@ def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int
         tiers=count_tiers(characters, tier),
         sources=count_sources(columns["source"].to_pylist(), characters, tier),
         signals=describe_signals(values, scored.scores, context.judge.signals),
-        examples=_examples(measured, columns["id"].to_pylist(), tier, score),
+        **describe_agreement(scored, context.judge),
+        deciles=_excerpts(measured, ids_of_all, score, choose_deciles(score)),
+        examples=_excerpts(measured, ids_of_all, score, choose_examples(ids_of_all, tier, score)),
     )
     out.progress(1.0, 1.0, _result(out))
 
@@ -232,11 +237,10 @@ def _tables(
         yield pa.table({**known, **new, "text": table["text"]})
 
 
-def _examples(
-    measured: Shards, ids: Sequence[str], tier: Sequence[str | None], score: Sequence[float | None]
+def _excerpts(
+    measured: Shards, ids: Sequence[str], score: Sequence[float | None], chosen: Mapping[str, Sequence[int]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Excerpts of ordinary documents of each tier."""
-    chosen = choose_examples(ids, tier, score)
+    """Excerpts of the documents chosen, under the same names."""
     rows = np.unique([row for inside in chosen.values() for row in inside])
     shown = (
         {

@@ -13,7 +13,7 @@ from underdog import world
 from underdog.artifacts.files import digest_json, disk_errors, read_json, write_json
 from underdog.artifacts.store import Artifact, Draft, Store, load
 from underdog.errors import UserError, did_you_mean
-from underdog.recipe.schema import Recipe
+from underdog.recipe.schema import Curate, Recipe
 from underdog.seeds import derive
 from underdog.stages.together import make, strategy_for, use_cores
 from underdog.text.sources import expand
@@ -226,7 +226,7 @@ def _pretraining(r: Recipe, precision: dict[str, str], seed: int, on: str) -> It
 
     yield Stage(
         "curate",
-        {**r.curate.model_dump(), "contents": fingerprint(expand(r.curate.sources))},
+        {**r.curate.model_dump(), "contents": fingerprint(expand(r.curate.sources + _examples(r.curate)))},
         ("problems",),
         lambda p, out: _curate(r, p["problems"], out, on),
         version=2,
@@ -267,6 +267,11 @@ def held_out_texts(problems: Artifact) -> dict[str, str]:
 def file_sources(data: Sequence[str]) -> list[str]:
     """Of what SFT reads, the user's files."""
     return [source for source in data if source != "demonstrations"]
+
+
+def _examples(curate: Curate) -> list[str]:
+    """Files beside the sources that the judge learns from."""
+    return [*curate.reference, *curate.unlike, *([curate.labels] if curate.labels else [])]
 
 
 def fingerprint(sources: Sequence[str]) -> list[Any]:

@@ -52,6 +52,13 @@ def read_tier(folder: Path, tier: str) -> Iterator[Document]:
             yield Document(**row)
 
 
+def read_scored(folder: Path) -> Iterator[tuple[str, str, float]]:
+    """(source, text, score) of every document that was scored, whether it was kept or not."""
+    for row in _rows(folder, ["source", "text", "score"]):
+        if row["score"] is not None:
+            yield row["source"], row["text"], row["score"]
+
+
 def find_document(folder: Path, beginning: str) -> list[dict[str, Any]]:
     """All columns of the documents whose id begins so; several where equal texts were read at several places."""
     ids = pq.read_table(_checked(folder), columns=["id"])["id"].to_pylist()

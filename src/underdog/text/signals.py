@@ -22,7 +22,7 @@ Kind = Literal["content", "form", "risk"]
 
 # Default weights. Content beats form (Nanbeige4), and what nobody reads to learn beats both. Where counting only grazes
 # what the name says, the weight is low: an annotator's column deserves more.
-_STRONG, _PLAIN, _WEAK, _RISK = 2.0, 1.0, 0.5, 3.0
+_STRONG, _PLAIN, _WEAK, _RISK = 2.0, 1.0, 0.25, 3.0
 
 PRIOR = 50  # words added to a document's length before a rate is taken: short documents must not win by luck
 _FEW = 5  # the same for sentences, lines and terms
@@ -35,21 +35,29 @@ class Signal:
     name: str
     kind: Kind
     weight: float
-    measure: Measure
-
-    @property
-    def description(self) -> str:
-        return " ".join((self.measure.__doc__ or "").split())
+    description: str
+    measure: Measure | None  # None: not counted, but computed by the judge
 
 
 SIGNALS: dict[str, Signal] = {}
+"""The twenty that are counted."""
+
+SIMILARITY = Signal(
+    "reference_similarity",
+    "content",
+    _STRONG,
+    "Likeness to the examples that curate.reference names: importance weights, static vectors and a linear head "
+    "(reference.py).",
+    None,
+)
 
 
 def signal(kind: Kind, weight: float) -> Callable[[Measure], Measure]:
     """Registers a measure under its own name."""
 
     def register(measure: Measure) -> Measure:
-        SIGNALS[measure.__name__] = Signal(measure.__name__, kind, weight, measure)
+        description = " ".join((measure.__doc__ or "").split())
+        SIGNALS[measure.__name__] = Signal(measure.__name__, kind, weight, description, measure)
         return measure
 
     return register

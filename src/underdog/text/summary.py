@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from underdog.text.judge import Judge, Scored
 from underdog.text.scores import HIGHEST
 from underdog.text.signals import Signal
 from underdog.text.tiers import TIERS
@@ -30,6 +31,23 @@ def describe_signals(
         }
         for k, s in enumerate(signals)
     }
+
+
+def describe_agreement(scored: Scored, judge: Judge) -> dict[str, Any]:
+    """Groups and their sizes, how the signals correlate, which did not count for it, and how well annotator and counts
+    agree with labels."""
+    return {
+        "groups": dict(Counter(scored.groups).most_common()),
+        "correlations": scored.correlations.round(3).tolist(),
+        "redundant": [vars(found) for found in scored.redundant],
+        "agreement": judge.agreement,
+    }
+
+
+def choose_deciles(score: Sequence[float | None]) -> dict[str, list[int]]:
+    """The number of the middle document of each tenth: "1" is the worst, "10" the best."""
+    order = sorted((value, index) for index, value in enumerate(score) if value is not None)
+    return {str(k + 1): [order[(2 * k + 1) * len(order) // 20][1]] for k in range(10)} if len(order) >= 10 else {}
 
 
 def count_tiers(characters: Sequence[int], tier: Sequence[str | None]) -> dict[str, dict[str, int]]:

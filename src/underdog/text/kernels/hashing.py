@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from underdog.text import lexicons
-from underdog.text.kernels.compiled import inlined
+from underdog.text.kernels.compiled import compiled, inlined
 
 FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing modulo 2^64
 _SHIFT = np.uint64(29)
@@ -20,7 +20,7 @@ class Lexicon(NamedTuple):
     masks: NDArray[np.uint32]
 
 
-@inlined
+@compiled
 def follow(hash_, part):
     """The hash of a run that goes on with `part`: a character of a word, or a word of a phrase."""
     mixed = (hash_ ^ np.uint64(part)) * FACTOR

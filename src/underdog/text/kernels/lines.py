@@ -55,7 +55,7 @@ def classify_lines(codes, kinds, tokens, n, lines, count, first, is_code, row):
             for index in range(token, end):
                 row[Tally.CODE_WORDS] += tokens.flags[index] & WORD > 0
                 row[Tally.CODE_LONG_WORDS] += tokens.flags[index] & WORD > 0 and tokens.length[index] >= 3
-        bullet = head == _BULLET or head == _HYPHEN  # noqa: SIM109
+        bullet = head in (_BULLET, _HYPHEN)
         row[Tally.BULLETS] += bullet
         row[Tally.LISTED] += (bullet or head == _STAR or kinds[low] & DIGIT > 0) and size > 2
         dots = size > 2 and last == codes[high - 2] == codes[high - 3] == _DOT
