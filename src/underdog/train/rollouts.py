@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from underdog.generate.engine import Completion, Engine
 from underdog.generate.interface import Ending, Sampling
@@ -13,8 +14,8 @@ from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Answer, Group
 from underdog.train.pool import Pool
 from underdog.train.rewards import advantages, shaped
-from underdog.verify.problem import Problem, Verdict
-from underdog.verify.registry import verify
+from underdog.verify.problem import Outcome, Problem, Verdict
+from underdog.verify.registry import verify_all
 
 
 @dataclass(frozen=True)
@@ -125,17 +126,19 @@ def roll_out(
     """Samples `n` answers to each problem and judges them. A truncated answer is judged as it stands."""
     prompts = [prompt_ids(problem.prompt, tokenizer) for problem in problems]
     answered = engine.generate(prompts, sampling, n)
+    verdicts = iter(judge([(p, one) for p, many in zip(problems, answered, strict=True) for one in many], tokenizer))
     return [
-        Rollout(problem, prompt, completions, [judge(problem, one, tokenizer) for one in completions])
+        Rollout(problem, prompt, completions, list(islice(verdicts, len(completions))))
         for problem, prompt, completions in zip(problems, prompts, answered, strict=True)
     ]
 
 
-def judge(problem: Problem, completion: Completion, tokenizer: Tokenizer) -> Verdict:
+def judge(answers: Sequence[tuple[Problem, Completion]], tokenizer: Tokenizer) -> list[Verdict]:
     """An answer that ran into its limit earns nothing: the model never said that it was done."""
-    if completion.ending is Ending.TRUNCATED:
-        return Verdict(0.0, "ran into the limit of new tokens")
-    return verify(problem, tokenizer.decode(completion.ids))
+    whole = [(p, tokenizer.decode(one.ids)) for p, one in answers if one.ending is not Ending.TRUNCATED]
+    judged = iter(verify_all(whole))
+    truncated = Verdict.unparsable("ran into the limit of new tokens")
+    return [truncated if one.ending is Ending.TRUNCATED else next(judged) for _, one in answers]
 
 
 def describe(seen: Sequence[Rollout], kept: Sequence[Rollout]) -> dict[str, float]:
@@ -147,6 +150,7 @@ def describe(seen: Sequence[Rollout], kept: Sequence[Rollout]) -> dict[str, floa
         f"length_{name}": [len(one.ids) for one, reward in judged if (reward > 0.5) == wanted]
         for name, wanted in (("right", True), ("wrong", False))
     }
+    outcomes = [verdict.outcome for rollout in seen for verdict in rollout.verdicts]
     return {
         "reward": sum(rewards) / len(rewards),
         "solved_once": sum(max(rollout.rewards) > 0.5 for rollout in seen) / len(seen),  # pass@k of k rollouts
@@ -154,4 +158,6 @@ def describe(seen: Sequence[Rollout], kept: Sequence[Rollout]) -> dict[str, floa
         "length": sum(len(one.ids) for one in completions) / len(completions),
         "truncated": sum(one.ending is Ending.TRUNCATED for one in completions) / len(completions),
         **{name: sum(values) / len(values) for name, values in lengths.items() if values},
+        "verifier_timed_out": outcomes.count(Outcome.TIMED_OUT),
+        "verifier_crashed": outcomes.count(Outcome.CRASHED),
     }

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from underdog.verify.problem import Verdict
-from underdog.verify.registry import verifier
+from underdog.verify.registry import short, verifier
 
 # Bounded: reading decimal digits takes quadratic time, and an exponent is multiplied out because values are
 # exact.
@@ -24,7 +24,6 @@ _NUMBER = re.compile(
 )
 _EXPRESSION = re.compile(r"[0-9+\-*/() ]{1,200}")
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
-_SHOWN = 40  # characters of an answer that a detail repeats
 
 
 def parse_number(text: str) -> Fraction | None:
@@ -48,15 +47,15 @@ def number(answer: str, data: Mapping[str, Any]) -> Verdict:
         raise ValueError(f'the answer "{data["answer"]}" is not a number')
     value = parse_number(answer)
     if value is None:
-        return _wrong(answer, "is not a number")
-    return _right(answer) if value == expected else _wrong(answer, f"is not {_short(data['answer'])}")
+        return _unparsable(answer, "is not a number")
+    return _right(answer) if value == expected else _wrong(answer, f"is not {short(data['answer'])}")
 
 
 @verifier("expression")
 def expression(answer: str, data: Mapping[str, Any]) -> Verdict:
     """Countdown: +, -, * and / over each number exactly once. data: {"numbers": [6, 3, 5], "target": 13}."""
     if _EXPRESSION.fullmatch(answer) is None:
-        return _wrong(answer, "is not an arithmetic expression")
+        return _unparsable(answer, "is not an arithmetic expression")
     try:
         tree = ast.parse(answer, mode="eval").body
         used = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
@@ -66,7 +65,7 @@ def expression(answer: str, data: Mapping[str, Any]) -> Verdict:
     except ZeroDivisionError:
         return _wrong(answer, "divides by zero")
     except (SyntaxError, RecursionError, MemoryError):
-        return _wrong(answer, "is not an arithmetic expression")
+        return _unparsable(answer, "is not an arithmetic expression")
     return _right(answer) if value == data["target"] else _wrong(answer, f"is {value}, not {data['target']}")
 
 
@@ -92,7 +91,7 @@ def sequence(answer: str, data: Mapping[str, Any]) -> Verdict:
     if len(answer) <= 4 * len(expected) + 100:  # longer than any way to write these items
         given, wanted = _items(answer), _items(expected)
         same = len(given) == len(wanted) and all(map(_same_item, given, wanted))
-    return _right(answer) if same else _wrong(answer, f"is not {_short(expected)}")
+    return _right(answer) if same else _wrong(answer, f"is not {short(expected)}")
 
 
 def _items(text: str) -> list[str]:
@@ -119,7 +118,7 @@ def text(answer: str, data: Mapping[str, Any]) -> Verdict:
     """
     expected = data["answer"]
     same = len(answer) <= 4 * len(expected) + 100 and _folded(answer) == _folded(expected)
-    return _right(answer) if same else _wrong(answer, f"is not {_short(expected)}")
+    return _right(answer) if same else _wrong(answer, f"is not {short(expected)}")
 
 
 def _folded(text: str) -> str:
@@ -131,14 +130,12 @@ def _folded(text: str) -> str:
 
 
 def _right(answer: str) -> Verdict:
-    return Verdict(1.0, f"{_short(answer)} is right")
+    return Verdict.right(f"{short(answer)} is right")
 
 
 def _wrong(answer: str, why: str) -> Verdict:
-    return Verdict(0.0, f"{_short(answer)} {why}")
+    return Verdict.wrong(f"{short(answer)} {why}")
 
 
-def _short(answer: str) -> str:
-    """One line of at most 40 characters."""
-    line = " ".join(answer[: 4 * _SHOWN].split())
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+def _unparsable(answer: str, why: str) -> Verdict:
+    return Verdict.unparsable(f"{short(answer)} {why}")

@@ -7,27 +7,46 @@ A verifier gets what the model answered, stripped of white space, and the proble
 time and never raises on any answer, however hostile; it may raise when the problem's own data is malformed.
 """
 
-from collections.abc import Callable, Mapping
+import importlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from underdog.errors import UserError, did_you_mean
 from underdog.verify.problem import Problem, Verdict
 
-Verifier = Callable[[str, Mapping[str, Any]], Verdict]
+Judge = Callable[[str, Mapping[str, Any]], Verdict]
 
-_VERIFIERS: dict[str, Verifier] = {}
+_HOMES = ("answers", "mathematics", "science", "code", "logic", "instructions")
+"""Modules of this folder that register verifiers; what they need beyond Python they import when it is used."""
 _OPEN, _CLOSE = "<think>", "</think>"
 
 
+@dataclass(frozen=True)
+class Verifier:
+    """How answers are judged."""
+
+    judge: Judge
+    check: Callable[[Mapping[str, Any]], None]  # raises where a problem's data cannot be judged by
+    apart: bool  # in processes of its own, so that several answers are judged at once
+
+
+_VERIFIERS: dict[str, Verifier] = {}
+
+
 class VerifierFailed(Exception):
-    """A verifier raised: a malformed problem, or a bug in the verifier. It is never a reward of 0."""
+    """A verifier raised: a malformed problem, or a bug in the verifier."""
 
 
-def verifier(name: str) -> Callable[[Verifier], Verifier]:
+def verifier(
+    name: str, *, check: Callable[[Mapping[str, Any]], None] = lambda data: None, apart: bool = False
+) -> Callable[[Judge], Judge]:
     """Register a verifier under `name`."""
 
-    def register(function: Verifier) -> Verifier:
-        _VERIFIERS[name] = function
+    def register(function: Judge) -> Judge:
+        _VERIFIERS[name] = Verifier(function, check, apart)
         return function
 
     return register
@@ -35,6 +54,8 @@ def verifier(name: str) -> Callable[[Verifier], Verifier]:
 
 def get_verifier(name: str) -> Verifier:
     """The verifier called `name`; an unknown name is the user's mistake."""
+    for home in _HOMES:
+        importlib.import_module(f"underdog.verify.{home}")
     if name not in _VERIFIERS:
         raise UserError(f'There is no verifier "{name}".', hint=did_you_mean(name, _VERIFIERS))
     return _VERIFIERS[name]
@@ -46,19 +67,54 @@ def verify(problem: Problem, completion: str) -> Verdict:
     Without any think tag the whole completion is the answer. Reasoning that was opened and not closed earns
     nothing; where the chat template opens it at the end of the prompt, pass that `<think>` along.
 
-    Raises UserError for an unknown verifier; VerifierFailed, with the problem's id, when the verifier raises.
+    A verifier that raises costs this verdict. Raises UserError for an unknown verifier, and where the machine lacks
+    what the verifier needs.
     """
-    judge = get_verifier(problem.verifier)
+    try:
+        return judge(problem, completion)
+    except VerifierFailed as failure:
+        return Verdict.crashed(str(failure))
+
+
+def verify_all(pairs: Iterable[tuple[Problem, str]]) -> list[Verdict]:
+    """The verdicts on (problem, completion) pairs, in order; those that other processes give, side by side."""
+    pairs = list(pairs)
+    if not any(get_verifier(problem.verifier).apart for problem, _ in pairs):
+        return [verify(problem, completion) for problem, completion in pairs]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        return list(threads.map(lambda pair: verify(*pair), pairs))
+
+
+def judge(problem: Problem, completion: str) -> Verdict:
+    """As `verify`, but raises VerifierFailed, with the problem's id, when the verifier raises."""
+    chosen = get_verifier(problem.verifier)
     answer = completion.rpartition(_CLOSE)[2]
     if _OPEN in answer:
-        return Verdict(0.0, "unclosed reasoning")
+        return Verdict.unparsable("unclosed reasoning")
     answer = answer.strip()
     if not answer:
-        return Verdict(0.0, "no answer")
+        return Verdict.unparsable("no answer")
     try:
-        return judge(answer, problem.data)
+        return chosen.judge(answer, problem.data)
+    except UserError:
+        raise
     except Exception as error:
         raise VerifierFailed(
             f'Verifier "{problem.verifier}" failed on problem {problem.id} '
             f"({problem.task or problem.domain}): {type(error).__name__}: {error}"
         ) from error
+
+
+def needs(data: Mapping[str, Any], **kinds: type | tuple[type, ...]) -> None:
+    """Raises ValueError unless `data` holds values of these kinds: what most checks begin with."""
+    for name, kind in kinds.items():
+        if not isinstance(data.get(name), kind):
+            raise ValueError(f'"data" lacks "{name}"' if name not in data else f'"{name}" in "data" is of a wrong kind')
+
+
+def short(text: str, most: int = 40) -> str:
+    """One line of at most `most` characters, for a verdict's detail."""
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
