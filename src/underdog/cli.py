@@ -235,6 +235,23 @@ def merge(
     print(out)
 
 
+@app.command()
+def sandbox(
+    host: Annotated[str, typer.Option(help="Address to listen on; there are no passwords.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 = any that is free.", min=0, max=65535)] = 8090,
+) -> None:
+    """Run model-written code for other machines, whose recipes say problems.sandbox = "http://…"."""
+    import os
+
+    from underdog.verify.sandbox.local import open_local
+    from underdog.verify.sandbox.remote import make_server
+
+    here = open_local(weak=False, count=os.cpu_count() or 1)
+    with make_server(here, host, port) as server:
+        print(f"http://{host}:{server.server_port}  kept in by {', '.join(here.layers)}\nCtrl-C stops.", flush=True)
+        server.serve_forever()
+
+
 @runs_app.command("list")
 def list_runs(runs: Root = Path("runs")) -> None:
     """All runs, newest first."""

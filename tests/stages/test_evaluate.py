@@ -15,7 +15,7 @@ from underdog.verify.problem_files import read_problems
 
 def rollout(*rewards):
     completions = [Completion([1], [0.0], Ending.STOPPED)] * len(rewards)
-    return Rollout(None, [1], completions, [Verdict(reward, "") for reward in rewards])
+    return Rollout(None, [1], completions, [Verdict.share(reward, "") for reward in rewards])
 
 
 def test_a_problems_accuracy_is_the_mean_of_its_answers():

@@ -17,6 +17,7 @@ pytest.importorskip("reasoning_gym")
 @dataclass
 class Settings:
     tasks: list[str] = field(default_factory=lambda: ["gcd", "number_sorting"])
+    difficulty: dict[str, dict] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     demonstrations: int = 30
     train: int = 60

@@ -36,7 +36,7 @@ def start(tiny, tokenizer, make):
 def problems(make, monkeypatch):
     """Problems that are solved by answers of odd length: some of any model's are."""
     monkeypatch.setattr(registry, "_VERIFIERS", dict(registry._VERIFIERS))
-    registry.verifier("parity")(lambda answer, data: Verdict(float(len(answer) % 2), "odd"))
+    registry.verifier("parity")(lambda answer, data: Verdict.share(float(len(answer) % 2), "odd"))
 
     def build(out):
         for split, count in (("train", 12), ("validation", 4)):
@@ -115,7 +115,7 @@ def test_minibatches_share_out_all_rollouts_evenly(rollouts, count):
 
 def rollout(lengths, rewards):
     completions = [Completion([5] * length, [-2.0] * length, Ending.STOPPED) for length in lengths]
-    return Rollout(None, [1, 2, 3], completions, [Verdict(reward, "") for reward in rewards])
+    return Rollout(None, [1, 2, 3], completions, [Verdict.share(reward, "") for reward in rewards])
 
 
 @pytest.mark.parametrize("kl", [0.5, 0.0])

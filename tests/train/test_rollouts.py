@@ -26,9 +26,9 @@ def problem(name, verifier="always-wrong"):
 def verifiers(monkeypatch):
     """One that is never satisfied, one that always is, one that is by the parity of the answer's length."""
     monkeypatch.setattr(registry, "_VERIFIERS", dict(registry._VERIFIERS))
-    registry.verifier("always-right")(lambda answer, data: Verdict(1.0, "right"))
-    registry.verifier("always-wrong")(lambda answer, data: Verdict(0.0, "wrong"))
-    registry.verifier("parity")(lambda answer, data: Verdict(float(len(answer) % 2), "odd"))
+    registry.verifier("always-right")(lambda answer, data: Verdict.right("right"))
+    registry.verifier("always-wrong")(lambda answer, data: Verdict.wrong("wrong"))
+    registry.verifier("parity")(lambda answer, data: Verdict.share(float(len(answer) % 2), "odd"))
 
 
 @pytest.fixture
@@ -165,7 +165,8 @@ def test_shares_turn_the_mean_over_tokens_into_the_one_asked_for():
 def test_a_truncated_answer_earns_nothing(tokenizer, verifiers):
     ids = tokenizer.encode("abc")
     for ending, reward in ((Ending.STOPPED, 1.0), (Ending.TRUNCATED, 0.0)):
-        verdict = judge(problem("x", "always-right"), Completion(ids, [0.0] * len(ids), ending), tokenizer)
+        completion = Completion(ids, [0.0] * len(ids), ending)
+        (verdict,) = judge([(problem("x", "always-right"), completion)], tokenizer)
         assert verdict.reward == reward
     assert "limit" in verdict.detail
 
@@ -174,7 +175,7 @@ def test_the_summary_of_a_step():
     def rollout(rewards, endings, lengths):
         pairs = zip(endings, lengths, strict=True)
         completions = [Completion([1] * length, [0.0] * length, ending) for ending, length in pairs]
-        return Rollout(problem("x"), [1], completions, [Verdict(reward, "") for reward in rewards])
+        return Rollout(problem("x"), [1], completions, [Verdict.share(reward, "") for reward in rewards])
 
     one = rollout([1.0, 0.0], [Ending.STOPPED, Ending.TRUNCATED], [2, 8])
     other = rollout([1.0, 1.0], [Ending.STOPPED, Ending.STOPPED], [4, 2])

@@ -7,19 +7,20 @@ from random import Random
 import pytest
 
 from underdog.errors import UserError
-from underdog.verify.gym import draw, get_task, task_names
+from underdog.verify.gym import draw, get_task, worked_tasks
+from underdog.verify.gym_entries import scattered
 from underdog.verify.oracle import oracle
 from underdog.verify.registry import verify
 
-pytest.importorskip("reasoning_gym")
-TASKS = task_names()
+reasoning_gym = pytest.importorskip("reasoning_gym")
+TASKS = worked_tasks()
 
 
 @cache
 def entries(name):
     """(dataset, 200 × (reasoning-gym's entry, our problem))"""
     task = get_task(name)
-    dataset = task.dataset(seed=7)
+    dataset = reasoning_gym.create_dataset(name, seed=scattered(name, 7), size=1000, **task.config)
     return dataset, [(dataset[index], task.problem(dataset[index])) for index in range(200)]
 
 
@@ -235,6 +236,12 @@ def test_draws_depend_on_the_seed_alone():
     assert first == again and [p.worked for p in first] == [p.worked for p in again]
     # neighbouring seeds of reasoning-gym share all entries but one
     assert len({p.id for p in first} & {p.id for p in other}) < 25
+
+
+def test_draws_are_the_entries_of_reasoning_gym_in_order_however_they_are_made():
+    dataset, pairs = entries("gcd")
+    drawn = list(islice(draw("gcd", 7), 100))
+    assert drawn == [problem for _, problem in pairs[:100]]
 
 
 def test_an_unknown_task_gets_a_hint():

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from underdog.errors import UserError
 from underdog.tokens.messages import Message
 from underdog.verify.problem import Problem, Worked
-from underdog.verify.problem_files import read_problems, reference_answer, write_problems
+from underdog.verify.problem_files import load_problems, read_problems, reference_answer, write_problems
 
 
 def read(tmp_path, *records):
     path = tmp_path / "mine.jsonl"
     path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records))
-    return read_problems(path)
+    return load_problems(path).problems
 
 
 def test_two_fields_are_enough(tmp_path):

@@ -1,8 +1,8 @@
 import pytest
 
 from underdog.errors import UserError
-from underdog.verify.problem import Problem
-from underdog.verify.registry import VerifierFailed, verify
+from underdog.verify.problem import Outcome, Problem
+from underdog.verify.registry import VerifierFailed, judge, verify, verify_all
 
 TWELVE = Problem("abc", (), "number", {"answer": "12"}, task="sums")
 
@@ -34,5 +34,22 @@ def test_an_unknown_verifier_is_the_users_mistake():
 
 
 def test_a_verifier_that_fails_names_the_problem():
+    broken = Problem("abc", (), "expression", {"numbers": [1]}, task="sums")
     with pytest.raises(VerifierFailed, match=r"problem abc \(sums\): KeyError: 'target'"):
-        verify(Problem("abc", (), "expression", {"numbers": [1]}, task="sums"), "1")
+        judge(broken, "1")
+    verdict = verify(broken, "1")
+    assert (verdict.outcome, verdict.reward) == (Outcome.CRASHED, 0)
+    assert "problem abc (sums)" in verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("completion", "outcome"),
+    [("12", Outcome.RIGHT), ("13", Outcome.WRONG), ("twelve", Outcome.UNPARSABLE), ("<think>12", Outcome.UNPARSABLE)],
+)
+def test_a_verdict_says_how_it_ended(completion, outcome):
+    assert verify(TWELVE, completion).outcome is outcome
+
+
+def test_many_verdicts_come_in_order():
+    pairs = [(TWELVE, str(number)) for number in range(20)]
+    assert [verdict.reward for verdict in verify_all(pairs)] == [float(number == 12) for number in range(20)]

@@ -5,7 +5,7 @@ only what it wants to say.
 """
 
 import math
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -51,9 +51,14 @@ class Problems(Section):
     """Verified problems: where they come from and how they are split."""
 
     tasks: list[str] = ["chain_sum", "simple_equations", "countdown", "number_sorting"]
-    """Tasks of reasoning-gym that this project has solvers for."""
+    """Tasks of reasoning-gym. Demonstrations come from those that this project has solvers for (docs/problems.md)."""
+    difficulty: dict[str, dict[str, Any]] = {}
+    """By task: its own settings there, or a step of its curriculum: { sudoku = { level = 1 } }."""
     files: list[str] = []
-    """The user's own problems, JSON lines (docs/problems.md)."""
+    """The user's own problems, and published sets as they come (docs/problems.md)."""
+    sandbox: str = "auto"
+    """Where code that the model wrote runs: "auto" takes the strongest isolation of this machine and refuses where there
+    is none, "weak" then runs it with limits only; or the URL of another machine's `underdog sandbox`."""
     demonstrations: Count = 3000
     """Problems with worked reasoning, for SFT. Scarce on purpose: see docs/demo.md."""
     train: Count = 8000
@@ -61,6 +66,14 @@ class Problems(Section):
     validation: Count = 300
     test: Count = 600
     seed: int = 1
+
+
+    @field_validator("sandbox")
+    @classmethod
+    def _names_a_sandbox(cls, sandbox: str) -> str:
+        if sandbox not in ("auto", "weak") and not sandbox.startswith(("http://", "https://")):
+            raise ValueError(f'"{sandbox}" is neither "auto" nor "weak" nor a URL')
+        return sandbox
 
 
 class Curate(Section):

@@ -10,7 +10,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from underdog.errors import UserError
 from underdog.train import hardware
+from underdog.verify.sandbox.local import open_local
 
 SCARCE_MEMORY, SCARCE_DISK = 4.0, 5.0  # GiB below which the demo recipe may not fit
 PAYS = 1.3  # times what one core reaches, from which more are worth it
@@ -42,6 +44,7 @@ def examine(folder: Path) -> Iterator[Finding]:
     yield _memory(*hardware.memory())
     yield _disk(folder)
     yield _gpus(hardware.gpus())
+    yield _sandbox()
     count = hardware.cores()
     one = hardware.float32_rate(1)
     yield Finding("CPU", f"{count} core{'s' if count > 1 else ''}, {one:,.0f} GFLOP/s of float32 products on one")
@@ -68,6 +71,16 @@ def _gpus(names: list[str]) -> Finding:
         return Finding("GPU", "none that torch can use: everything runs on the CPU")
     several = f"; --nproc {len(names)} uses all of them" if len(names) > 1 else ""
     return Finding("GPU", "; ".join(names) + several)
+
+
+def _sandbox() -> Finding:
+    """What would keep code that a model wrote away from everything else."""
+    try:
+        layers = open_local(weak=False, count=1).layers
+    except UserError as problem:
+        return Finding("sandbox", "none: code that a model wrote will not be run", problem.hint or "")
+    apart = {"namespaces": "user, pid, mount, network and ipc namespaces"}
+    return Finding("sandbox", ", ".join(apart.get(layer, layer) for layer in layers))
 
 
 def _lanes(count: int, side_by_side: float, spread: float) -> Finding:

@@ -88,7 +88,9 @@ def result_line(artifact: Artifact) -> str:
         case "problems":
             counts = m["counts"]
             total = {split: sum(task.get(split, 0) for task in counts.values()) for split in ("train", "test")}
-            return f"{total['train']:,} to learn from, {total['test']:,} held out"
+            rejected = sum(m.get("rejected", {}).values())
+            aside = f", {rejected:,} set aside (rejects.jsonl)" if rejected else ""
+            return f"{total['train']:,} to learn from, {total['test']:,} held out{aside}"
         case "curate":
             return ", ".join(f"{tier} {found['documents']:,}" for tier, found in m["tiers"].items()) + " documents"
         case "tokenize":

@@ -18,6 +18,7 @@ from underdog.seeds import derive
 from underdog.stages.together import make, strategy_for, use_cores
 from underdog.text.sources import expand
 from underdog.verify.problem_files import read_problems
+from underdog.verify.sandbox.choose import choose_sandbox
 
 STORE = "store"
 RECORD = "run.json"
@@ -62,6 +63,7 @@ def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "exp
     """Runs the stages up to `until`; what is there already is not made again. `on`: see `stages`."""
     run = Run(recipe, run_folder(recipe, root))
     store = Store(root / STORE)
+    choose_sandbox(recipe.problems.sandbox)
     for stage in stages(recipe, on):
         parents = {name: run.artifacts[name] for name in stage.parents}
         reporter.begin(stage.name)
@@ -153,7 +155,7 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
 
     yield Stage(
         "problems",
-        {**r.problems.model_dump(), "contents": fingerprint(r.problems.files)},
+        {**r.problems.model_dump(exclude={"sandbox"}), "contents": fingerprint(r.problems.files)},
         (),
         lambda p, out: problems(r.problems, r.problems.seed, out),
     )

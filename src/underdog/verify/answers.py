@@ -107,7 +107,7 @@ def _same_item(given: str, wanted: str) -> bool:
     if given == wanted:
         return True
     value = parse_number(wanted)
-    return parse_number(given) == value if value is not None else _folded(given) == _folded(wanted)
+    return parse_number(given) == value if value is not None else folded(given) == folded(wanted)
 
 
 @verifier("text")
@@ -117,11 +117,11 @@ def text(answer: str, data: Mapping[str, Any]) -> Verdict:
     data: {"answer": "Friday"}.
     """
     expected = data["answer"]
-    same = len(answer) <= 4 * len(expected) + 100 and _folded(answer) == _folded(expected)
+    same = len(answer) <= 4 * len(expected) + 100 and folded(answer) == folded(expected)
     return _right(answer) if same else _wrong(answer, f"is not {short(expected)}")
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     text = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     text = text.removesuffix(".").rstrip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":

@@ -1,30 +1,31 @@
-"""Tasks from reasoning-gym (https://arxiv.org/abs/2505.24760), with worked reasoning for very small models.
+"""Tasks from reasoning-gym (https://arxiv.org/abs/2505.24760).
 
-reasoning-gym makes the entry (question, answer, metadata). A task here says which difficulty to ask for and
-turns an entry into a problem: a short prompt, what our verifier needs, a canonical key and a worked solution.
-The prompt is reasoning-gym's own question without its instructions about the format of the answer: the
-demonstrations show that.
+All of them can be used by their name there: the prompt is reasoning-gym's question, the verdict its own scorer's
+(logic.py). Some have worked reasoning for very small models (gym_tasks.py), which demonstrations need:
 
     @task("gcd", max_value=80)
     def gcd(entry: Entry) -> Cast: ...
+
+Such a task says which difficulty to ask for and turns an entry into a problem: a short prompt (reasoning-gym's own
+question without its instructions about the format of the answer: the demonstrations show that), what our verifier
+needs, a canonical key and a worked solution.
 
 The worked solutions keep three rules, for a tokenizer that splits numbers into digits: no blank before a
 digit (it would be a token of its own), one short step per line, and nothing in a step that does not come from
 the prompt or the lines above it.
 """
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from underdog.errors import UserError, did_you_mean
 from underdog.tokens.messages import Message
+from underdog.verify import gym_entries
+from underdog.verify.gym_entries import Entry
 from underdog.verify.identity import problem_id
 from underdog.verify.problem import Problem, Worked
-
-Entry = Mapping[str, Any]  # reasoning-gym's: "question", "answer", "metadata"
-_ENDLESS = 1 << 40  # reasoning-gym's datasets want a size; entries are made on demand
-
 
 @dataclass(frozen=True)
 class Cast:
@@ -34,7 +35,7 @@ class Cast:
     verifier: str
     data: Mapping[str, Any]
     key: str  # canonical: equivalent problems have equal keys
-    worked: Worked
+    worked: Worked | None
 
 
 @dataclass(frozen=True)
@@ -45,29 +46,17 @@ class Task:
     config: Mapping[str, Any]
     cast: Callable[[Entry], Cast]
 
-    def dataset(self, seed: int) -> Any:
-        """reasoning-gym's dataset; its `score_answer(answer, entry)` is the second opinion in our tests."""
-        try:
-            import reasoning_gym
-        except ImportError as error:
-            raise UserError(
-                f'The task "{self.name}" needs reasoning-gym, which is not installed.',
-                hint='pip install "underdog[problems]"',
-            ) from error
-        # Entry i is drawn from Random(seed + i), so neighbouring seeds would share entries: scatter them.
-        scattered = int(problem_id(self.name, str(seed))[:12], 16)
-        return reasoning_gym.create_dataset(self.name, seed=scattered, size=_ENDLESS, **self.config)
-
-    def problem(self, entry: Entry, domain: str = "logic") -> Problem:
+    def problem(self, entry: Entry) -> Problem:
         cast = self.cast(entry)
         return Problem(
             id=problem_id(self.name, cast.key),
             prompt=(Message("user", cast.prompt),),
             verifier=cast.verifier,
             data=cast.data,
-            domain=domain,
+            domain="logic",
             task=self.name,
             worked=cast.worked,
+            metadata={"category": entry["category"]} if "category" in entry else {},
         )
 
 
@@ -84,21 +73,38 @@ def task(name: str, **config: Any) -> Callable[[Callable[[Entry], Cast]], Callab
     return register
 
 
-def task_names() -> list[str]:
-    """The names of all tasks, sorted."""
+def worked_tasks() -> list[str]:
+    """The names of the tasks with worked reasoning, sorted."""
+    importlib.import_module("underdog.verify.gym_tasks")
     return sorted(_TASKS)
 
 
-def get_task(name: str) -> Task:
-    """The task called `name`; an unknown name is the user's mistake."""
-    if name not in _TASKS:
-        raise UserError(f'There is no task "{name}".', hint=did_you_mean(name, _TASKS))
-    return _TASKS[name]
+def get_task(name: str, config: Mapping[str, Any] | None = None) -> Task:
+    """The task called `name`, at its usual difficulty but for what `config` says: reasoning-gym's settings, or "level".
+
+    Raises UserError for a name or a setting that there is not.
+    """
+    config = config or {}
+    if name in worked_tasks():
+        found = replace(_TASKS[name], config={**_TASKS[name].config, **config})
+    else:
+        if name not in (names := gym_entries.task_names()):
+            raise UserError(f'There is no task "{name}".', hint=did_you_mean(name, names))
+        found = Task(name, config, lambda entry: _plain(name, config, entry))
+    if config:
+        gym_entries.check_config(name, found.config)
+    return found
 
 
-def draw(name: str, seed: int) -> Iterator[Problem]:
-    """Problems of one task without end, repeats included. The same seed gives the same sequence."""
-    chosen = get_task(name)
-    dataset = chosen.dataset(seed)
-    for index in range(_ENDLESS):
-        yield chosen.problem(dataset[index], dataset.category)
+def _plain(name: str, config: Mapping[str, Any], entry: Entry) -> Cast:
+    """reasoning-gym's own question and scorer."""
+    kept = {key: entry[key] for key in ("question", "answer", "metadata")}
+    data = {"task": name, "entry": kept, **({"config": dict(config)} if config else {})}
+    return Cast(entry["question"].strip(), "reasoning-gym", data, entry["question"], None)
+
+
+def draw(name: str, seed: int, config: Mapping[str, Any] | None = None) -> Iterator[Problem]:
+    """Problems of one task without end, repeats included. The same arguments give the same sequence."""
+    chosen = get_task(name, config)
+    for entry in gym_entries.entries(chosen.name, seed, chosen.config):
+        yield chosen.problem(entry)

@@ -1,46 +1,154 @@
-"""Problems on disk: one JSON object per line, one format for users' files and ours (docs/problems.md)."""
+"""Problems on disk: one JSON object per line, one format for users' files and ours (docs/problems.md).
 
+`load_problems` also reads the published sets' own formats (formats.py), from JSON Lines, gzipped or not, and Parquet.
+"""
+
+import gzip
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from underdog.errors import UserError, nearest
 from underdog.tokens.messages import Message, Role
 from underdog.verify.answers import parse_number
+from underdog.verify.formats import Unusable, recognise
 from underdog.verify.identity import problem_id, prompt_key
-from underdog.verify.problem import Problem, Worked
-from underdog.verify.registry import VerifierFailed, get_verifier, verify
+from underdog.verify.problem import Outcome, Problem, Worked
+from underdog.verify.registry import VerifierFailed, get_verifier, judge, verify_all
 
 _NEEDS = 'Each problem needs "prompt" and "answer" (docs/problems.md).'
 _OUR_ID = re.compile("[0-9a-f]{16}")
-_FIELDS = ("prompt", "answer", "reasoning", "verifier", "data", "domain", "task", "id")
+_FIELDS = ("prompt", "answer", "reasoning", "verifier", "data", "domain", "task", "id", "metadata")
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row of a published set that is set aside."""
+
+    line: int  # from 1 on
+    why: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a file held."""
+
+    problems: list[Problem]
+    rejected: list[Rejected]
+
+
+def load_problems(path: str | Path) -> Loaded:
+    """All problems of a user's file. `task` defaults to the file's name without its ending.
+
+    A row of a published set that lacks what its verifier needs, whose answer does not parse, or whose own solution its
+    verifier rejects is set aside by line. In the user's own format the same is an error: somebody can mend it.
+
+    Raises UserError, with file and line, and where nothing is left.
+    """
+    path = Path(path)
+    found: list[tuple[int, Problem, bool]] = []
+    rejected: list[Rejected] = []
+    for number, record in _rows(path):
+        try:
+            if isinstance(record, dict) and (read := recognise(record)) and not _is_ours(record):
+                found.append((number, _published(read(record), record, _stem(path)), True))
+                get_verifier(found[-1][1].verifier).check(found[-1][1].data)
+            else:
+                found.append((number, _problem(record, _stem(path)), False))
+        except _Bad as bad:
+            raise UserError(f"{path} line {number}: {bad}", hint=bad.hint) from bad
+        except (Unusable, ValueError, TypeError, SyntaxError) as why:
+            rejected.append(Rejected(number, str(why)))
+            found = [row for row in found if row[0] != number]
+    problems = [problem for _, problem, published in found if not published]
+    good, bad = _judged([(number, problem) for number, problem, published in found if published])
+    rejected = sorted([*rejected, *bad], key=lambda one: one.line)
+    if not problems and not good:
+        if rejected:
+            raise UserError(f"{path} line {rejected[0].line}: {rejected[0].why}. No line can be used.", hint=_NEEDS)
+        raise UserError(f"{path}: holds no problems.", hint=_NEEDS)
+    return Loaded([*problems, *good], rejected)
 
 
 def read_problems(path: str | Path) -> list[Problem]:
-    """All problems of a JSON Lines file. `task` defaults to the file's name without its ending.
-
-    Raises UserError, with file and line, for what is missing or malformed and for an answer that its own
-    verifier rejects.
-    """
+    """The problems that `write_problems` wrote; they were judged when they were loaded."""
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: JSON strings may hold U+2028
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}.", hint="Check the name of the file.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 (byte {error.start}).", hint="Save it as UTF-8.") from error
-    problems = []
-    for number, line in enumerate(lines, start=1):
+    return [_build(record, _prompt(record["prompt"]), path.stem) for _, record in _rows(path)]
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Line numbers and records."""
+    if path.suffix == ".parquet":
+        yield from enumerate(_parquet(path), start=1)
+        return
+    for number, line in enumerate(_lines(path), start=1):
         if line.strip():
             try:
-                problems.append(_problem(line, path.stem))
+                yield number, _record_of(line)
             except _Bad as bad:
                 raise UserError(f"{path} line {number}: {bad}", hint=bad.hint) from bad
-    if not problems:
-        raise UserError(f"{path}: holds no problems.", hint=_NEEDS)
-    return problems
+
+
+def _parquet(path: Path) -> list[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_table(path).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"{path}: cannot be read as Parquet: {error}.", hint="Check the file.") from error
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return data.decode("utf-8-sig").split("\n")  # not splitlines: JSON strings may hold U+2028
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 (byte {error.start}).", hint="Save it as UTF-8.") from error
+    except (OSError, EOFError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: {why}.", hint="Check the name of the file.") from error
+
+
+def _stem(path: Path) -> str:
+    return Path(path.stem).stem if path.suffix == ".gz" else path.stem
+
+
+def _is_ours(record: dict[str, Any]) -> bool:
+    return "verifier" in record
+
+
+def _published(parts: Any, record: dict[str, Any], stem: str) -> Problem:
+    prompt = _prompt(parts.prompt)
+    metadata = {name: record[name] for name in ("task_id", "key", "level", "subject", "difficulty") if name in record}
+    return Problem(
+        id=problem_id("", prompt_key(prompt)),
+        prompt=prompt,
+        verifier=parts.verifier,
+        data=parts.data,
+        domain=parts.domain,
+        task=stem,
+        worked=parts.worked,
+        metadata=metadata,
+    )
+
+
+def _judged(rows: list[tuple[int, Problem]]) -> tuple[list[Problem], list[Rejected]]:
+    """Those whose own answer passes, or that have none, and the others."""
+    answered = [(number, problem) for number, problem in rows if reference_answer(problem) is not None]
+    verdicts = verify_all((problem, reference_answer(problem)) for _, problem in answered)
+    wrong = {
+        number: f"its own answer is {verdict.outcome.value} to its verifier: {verdict.detail}"
+        for (number, _), verdict in zip(answered, verdicts, strict=True)
+        if verdict.outcome is not Outcome.RIGHT
+    }
+    return (
+        [problem for number, problem in rows if number not in wrong],
+        [Rejected(number, why) for number, why in wrong.items()],
+    )
 
 
 def write_problems(path: str | Path, problems: Iterable[Problem]) -> None:
@@ -52,7 +160,13 @@ def write_problems(path: str | Path, problems: Iterable[Problem]) -> None:
 
 def reference_answer(problem: Problem) -> str | None:
     """The right answer, where one is written down."""
-    return problem.worked.answer if problem.worked else problem.data.get("answer")
+    if problem.worked:
+        return problem.worked.answer
+    for place in (problem.data, problem.data.get("entry") or {}):
+        for name in ("answer", "solution"):
+            if isinstance(place.get(name), str):
+                return place[name]
+    return None
 
 
 class _Bad(Exception):
@@ -63,7 +177,7 @@ class _Bad(Exception):
         self.hint = hint
 
 
-def _problem(line: str, stem: str) -> Problem:
+def _record_of(line: str) -> Any:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -73,9 +187,14 @@ def _problem(line: str, stem: str) -> Problem:
             json.dumps(record, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             raise _Bad("holds half of a surrogate pair (\\ud800 to \\udfff).") from error
+    return record
+
+
+def _problem(record: Any, stem: str) -> Problem:
     if not isinstance(record, dict):
         raise _Bad(f"is not a JSON object. {_NEEDS}")
-    for name in ("prompt", "answer"):
+    judged_by_data = record.get("verifier") and record.get("data")
+    for name in ("prompt",) if judged_by_data else ("prompt", "answer"):
         if record.get(name) in (None, ""):
             near = nearest(name, [key for key in record if key not in _FIELDS])
             raise _Bad(f'"{name}" is missing. {_NEEDS}', f'Is "{near}" meant?' if near else None)
@@ -84,7 +203,7 @@ def _problem(line: str, stem: str) -> Problem:
             raise _Bad(f'"{name}" must be a string. {_NEEDS}', f'Write "{name}": "{record[name]}".')
     prompt = _prompt(record["prompt"])
     problem = _build(record, prompt, stem)
-    _check(problem, record["answer"])
+    _check(problem, record.get("answer") or reference_answer(problem))
     return problem
 
 
@@ -108,11 +227,11 @@ def _prompt(given: Any) -> tuple[Message, ...]:
 
 
 def _build(record: dict[str, Any], prompt: tuple[Message, ...], stem: str) -> Problem:
-    answer, reasoning = record["answer"], record.get("reasoning")
+    answer, reasoning = record.get("answer"), record.get("reasoning")
     data = record.get("data") or {"answer": answer}
     if not isinstance(data, dict):
         raise _Bad('"data" must be an object: what the verifier needs (docs/problems.md).')
-    if not reasoning:
+    if not reasoning and answer is not None:
         data = {"answer": answer, **data}
     given_id = record.get("id")
     ours = isinstance(given_id, str) and _OUR_ID.fullmatch(given_id)  # users number their lines as they like
@@ -123,30 +242,27 @@ def _build(record: dict[str, Any], prompt: tuple[Message, ...], stem: str) -> Pr
         data=data,
         domain=record.get("domain") or "logic",
         task=record.get("task") or stem,
-        worked=Worked(reasoning, answer) if reasoning else None,
+        worked=Worked(reasoning, answer) if reasoning and answer else None,
+        metadata=record.get("metadata") or {},
     )
 
 
-def _check(problem: Problem, answer: str) -> None:
+def _check(problem: Problem, answer: str | None) -> None:
     """The file's own answer must pass: a typing error found here is not found after an hour of training."""
     try:
-        get_verifier(problem.verifier)
+        get_verifier(problem.verifier).check(problem.data)
+        verdict = judge(problem, answer) if answer is not None else None
     except UserError as error:
         raise _Bad(str(error), error.hint) from error
-    try:
-        verdict = verify(problem, answer)
-    except VerifierFailed as error:
-        cause = error.__cause__
+    except (VerifierFailed, ValueError, TypeError, SyntaxError) as error:
+        cause = error.__cause__ if isinstance(error, VerifierFailed) else error
         why = f'"data" lacks {cause}' if isinstance(cause, KeyError) else str(cause)
         raise _Bad(f'verifier "{problem.verifier}" cannot judge this: {why} (docs/problems.md).') from error
-    if verdict.reward < 1:
+    if verdict and verdict.outcome is not Outcome.RIGHT:
         raise _Bad(f'verifier "{problem.verifier}" rejects the file\'s own answer: {verdict.detail}.')
 
 
 def _record(problem: Problem) -> dict[str, Any]:
-    answer = reference_answer(problem)
-    if answer is None:
-        raise ValueError(f"problem {problem.id} has no answer to write")
     record: dict[str, Any] = {"id": problem.id, "task": problem.task, "domain": problem.domain}
     if len(problem.prompt) == 1 and problem.prompt[0] == Message("user", problem.prompt[0].content):
         record["prompt"] = problem.prompt[0].content
@@ -157,4 +273,9 @@ def _record(problem: Problem) -> dict[str, Any]:
         ]
     if problem.worked:
         record["reasoning"] = problem.worked.reasoning
-    return record | {"answer": answer, "verifier": problem.verifier, "data": dict(problem.data)}
+    answer = problem.worked.answer if problem.worked else problem.data.get("answer")
+    if isinstance(answer, str):
+        record["answer"] = answer
+    if problem.metadata:
+        record["metadata"] = dict(problem.metadata)
+    return record | {"verifier": problem.verifier, "data": dict(problem.data)}

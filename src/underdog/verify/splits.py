@@ -5,7 +5,7 @@ and later ones are set aside before anything is dealt out, so no split can hold 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from random import Random
@@ -32,6 +32,7 @@ def split(
     tasks: Mapping[str, Iterator[Problem]],
     sizes: Mapping[str, int],
     seed: int,
+    unworked: Collection[str] = (),
 ) -> Split:
     """Deal problems into the splits, the same number from every source as far as it reaches.
 
@@ -39,12 +40,13 @@ def split(
     worked reasoning become demonstrations.
     tasks: endless sources, drawn from until they have given their share.
     sizes: how many problems each of SPLITS holds.
+    unworked: the tasks without worked reasoning, which give no demonstrations.
     Deterministic in its arguments. Raises UserError when there are too few distinct problems.
     """
     seen: set[str] = set()
     pools = {name: list(_distinct(problems, seen)) for name, problems in files.items()}
     duplicates = {name: len(problems) - len(pools[name]) for name, problems in files.items()}
-    shown, others = _quotas(pools, list(tasks), sizes)
+    shown, others = _quotas(pools, list(tasks), sizes, unworked)
     for name, stream in tasks.items():
         pools[name], duplicates[name] = _draw(name, stream, shown[name] + others[name], seen)
 
@@ -90,16 +92,17 @@ def _draw(name: str, stream: Iterator[Problem], count: int, seen: set[str]) -> t
 
 
 def _quotas(
-    pools: Mapping[str, list[Problem]], tasks: list[str], sizes: Mapping[str, int]
+    pools: Mapping[str, list[Problem]], tasks: list[str], sizes: Mapping[str, int], unworked: Collection[str]
 ) -> tuple[dict[str, int], dict[str, int]]:
     """How many demonstrations, and how many others, every source gives."""
     total = sum(sizes.values())
     worked = {name: sum(problem.worked is not None for problem in pool) for name, pool in pools.items()}
     endless = dict.fromkeys(tasks, math.inf)
+    reasoned = {name: 0 if name in unworked else math.inf for name in tasks}
     # A file gives its proportional part, so that it reaches the other splits too; if need be all it has.
     part = {n: min(worked[n], round(len(pools[n]) * sizes["demonstrations"] / max(total, 1))) for n in pools}
     for limits in (part, worked):
-        shown = _share(sizes["demonstrations"], limits | endless)
+        shown = _share(sizes["demonstrations"], limits | reasoned)
         if sum(shown.values()) == sizes["demonstrations"]:
             break
     else:

@@ -6,6 +6,8 @@ for one. Its environment is clean: nothing of the trainer's but what `ENVIRONMEN
 
 import os
 import queue
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -65,7 +67,9 @@ class Worker:
             self.kill()
             raise TimedOut from None
         except Closed as why:
-            ending = self.kill()
+            ending = self.kill(patience=0.5)
+            if ending == -signal.SIGPROF:  # serve(timed=True)
+                raise TimedOut from None
             raise Crashed(f"{why} (exit status {ending})") from None
         except BaseException:  # Ctrl-C: its answer must not be taken for the next one's
             self.kill()
@@ -90,16 +94,21 @@ class Worker:
             os.set_blocking(pipe.fileno(), False)
         self.greeting = self.hear(START_SECONDS)
 
-    def kill(self) -> int | None:
-        """Ends the process at once; its exit status."""
+    def kill(self, patience: float = 0.0) -> int | None:
+        """Ends the process after `patience` seconds; its exit status."""
         process, self._process = self._process, None
         if process is None:
             return None
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
         with suppress(OSError):
             process.kill()
         process.stdin.close()
         process.stdout.close()
         return process.wait()
+
+    def __del__(self):
+        self.kill()
 
 
 class Pool(Generic[W]):
@@ -133,11 +142,30 @@ def python(module: str, *flags: str) -> list[str]:
     return [sys.executable, *flags, "-P", "-c", start]
 
 
-def serve(answer: Callable[[Any], Any], greeting: Any = None) -> None:
-    """A worker's main loop; ends when the other side has gone."""
+def processes() -> int:
+    """How many workers of a kind are worth having."""
+    return os.cpu_count() or 1
+
+
+def serve(answer: Callable[[Any], Any], greeting: Any = None, timed: bool = False) -> None:
+    """A worker's main loop; ends when the other side has gone.
+
+    timed: a message says in `seconds` how much CPU time its answer may take; then the kernel ends the process, in the
+    middle of whatever it does, and the other side learns that the time was over.
+    """
     out = os.dup(1)
     os.dup2(2, 1)  # what the code prints is no message
     send(out, greeting)
     with suppress(Closed):
         while True:
-            send(out, answer(receive(0)))
+            message = receive(0)
+            if timed:
+                signal.setitimer(signal.ITIMER_PROF, message["seconds"])
+            result = answer(message)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            send(out, result)
+
+
+def limit_memory(most: int) -> None:
+    """Allocations beyond `most` bytes of address space fail from now on."""
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
