@@ -239,7 +239,7 @@ def test_draws_depend_on_the_seed_alone():
 
 
 def test_draws_are_the_entries_of_reasoning_gym_in_order_however_they_are_made():
-    dataset, pairs = entries("gcd")
+    _, pairs = entries("gcd")
     drawn = list(islice(draw("gcd", 7), 100))
     assert drawn == [problem for _, problem in pairs[:100]]
 

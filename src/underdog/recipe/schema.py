@@ -57,8 +57,8 @@ class Problems(Section):
     files: list[str] = []
     """The user's own problems, and published sets as they come (docs/problems.md)."""
     sandbox: str = "auto"
-    """Where code that the model wrote runs: "auto" takes the strongest isolation of this machine and refuses where there
-    is none, "weak" then runs it with limits only; or the URL of another machine's `underdog sandbox`."""
+    """Where code that the model wrote runs: "auto" takes this machine's strongest isolation and refuses where there is
+    none, "weak" then runs it with limits only; or the URL of another machine's `underdog sandbox`."""
     demonstrations: Count = 3000
     """Problems with worked reasoning, for SFT. Scarce on purpose: see docs/demo.md."""
     train: Count = 8000

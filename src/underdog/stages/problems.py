@@ -1,7 +1,7 @@
 """Problems: tasks and users' files → demonstrations, train, validation and test."""
 
-from collections import Counter, defaultdict
 import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -56,7 +56,9 @@ def problems(settings: ProblemSettings, seed: int, out: "Draft") -> None:
     ticks = count()
     total = sum(sizes.values())
     drawn = {
-        name: _reported(draw(name, seed, settings.difficulty.get(name)), ticks, lambda done: out.progress(min(done, total), total))
+        name: _reported(
+            draw(name, seed, settings.difficulty.get(name)), ticks, lambda done: out.progress(min(done, total), total)
+        )
         for name in settings.tasks
     }
 

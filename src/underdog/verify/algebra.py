@@ -1,4 +1,4 @@
-"""Algebraic expressions as SymPy objects by way of Python's syntax tree: nothing is evaluated but what is listed here."""
+"""Algebraic expressions as SymPy objects, by way of Python's syntax tree: nothing runs but what is listed here."""
 
 import ast
 import operator
@@ -26,7 +26,7 @@ _CALLS = {name: getattr(sympy, name) for name in _FUNCTIONS.split()}
 
 
 def parse(text: str, local_dict: Mapping[str, Any] | None = None) -> sympy.Expr:
-    """What sympy.parse_expr gives for sums, products, powers and elementary functions. Raises ValueError for the rest."""
+    """As sympy.parse_expr for sums, products, powers and elementary functions. Raises ValueError for the rest."""
     if len(text) > LONGEST:
         raise ValueError(f"an expression of {len(text):,} characters")
     try:

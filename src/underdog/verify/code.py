@@ -115,7 +115,8 @@ def same_output(output: str, expected: str) -> bool:
     """Equal but for white space at the ends of lines, and for rounding where a decimal fraction is expected."""
     lines, wanted = ([line.split() for line in text.strip().splitlines()] for text in (output, expected))
     return len(lines) == len(wanted) and all(
-        len(given) == len(right) and all(map(_same_word, given, right)) for given, right in zip(lines, wanted, strict=True)
+        len(given) == len(right) and all(map(_same_word, given, right))
+        for given, right in zip(lines, wanted, strict=True)
     )
 
 
@@ -141,11 +142,7 @@ def _returned(case: Mapping[str, Any], result: Mapping[str, Any]) -> str:
 def same_value(value: Any, expected: Any) -> bool:
     """Equality where JSON wrote down what is expected: tuples are lists, keys are strings, fractions are rounded."""
     if isinstance(expected, list):
-        return (
-            isinstance(value, list | tuple)
-            and len(value) == len(expected)
-            and all(map(same_value, value, expected))
-        )
+        return isinstance(value, list | tuple) and len(value) == len(expected) and all(map(same_value, value, expected))
     if isinstance(expected, dict):
         return (
             isinstance(value, dict)

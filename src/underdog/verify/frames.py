@@ -62,7 +62,5 @@ def _exactly(fd: int, count: int, deadline: float | None) -> bytes:
 
 
 def _wait(readable: list[int], writable: list[int], deadline: float | None) -> None:
-    if deadline is not None and not any(
-        select.select(readable, writable, [], max(0.0, deadline - time.monotonic()))
-    ):
+    if deadline is not None and not any(select.select(readable, writable, [], max(0.0, deadline - time.monotonic()))):
         raise Late

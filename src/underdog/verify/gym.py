@@ -27,6 +27,7 @@ from underdog.verify.gym_entries import Entry
 from underdog.verify.identity import problem_id
 from underdog.verify.problem import Problem, Worked
 
+
 @dataclass(frozen=True)
 class Cast:
     """What a task makes of an entry."""

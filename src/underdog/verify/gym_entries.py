@@ -83,5 +83,3 @@ def _chunk(message: dict[str, Any]) -> list[Entry]:
 
 def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "underdog" / "reasoning-gym"
-
-

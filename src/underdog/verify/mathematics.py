@@ -34,7 +34,8 @@ def check(data: Mapping[str, Any]) -> None:
 
 @verifier("math", check=check, apart=True)
 def mathematics(answer: str, data: Mapping[str, Any]) -> Verdict:
-    """Equality of the final answer: what the last \\boxed{} holds, what follows "answer is" or ####, or the last line."""
+    """Equality of the final answer: what the last \\boxed{} holds, what follows "answer is" or ####, or the last
+    line."""
     gold, given = final_answer(data["answer"]), final_answer(answer)
     if not given:
         return Verdict.unparsable("no final answer")

@@ -116,5 +116,3 @@ def short(text: str, most: int = 40) -> str:
     """One line of at most `most` characters, for a verdict's detail."""
     line = " ".join(text[: 4 * most].split())
     return line if len(line) <= most else line[: most - 1] + "…"
-
-

@@ -216,9 +216,9 @@ def _become(input_: int, output: int) -> None:
     os.dup2(output, 1)
     null = os.open("/dev/null", os.O_WRONLY)
     os.dup2(null, 2)
-    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)
-    sys.stderr = open(2, "w", closefd=False)
+    sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 

@@ -37,6 +37,7 @@ class Walls:
     """The isolation that this machine offers, and a server inside it."""
 
     layers: list[str] = field(default_factory=list)
+    _folders: list[str] = field(default_factory=lambda: readable())  # found while all files can be seen
     _processes: int = -1  # a descriptor of /proc, which is not in the view
 
     @staticmethod
@@ -82,10 +83,14 @@ class Walls:
             user, group = os.geteuid(), os.getegid()
             _call("unshare", apart | _NEW_USER)
             self._map(0, user, group)
-        _new_root(readable())
+        _new_root(self._folders)
 
     def _map(self, inside: int, user: int, group: int) -> None:
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{inside} {user} 1"), ("gid_map", f"{inside} {group} 1")):
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{inside} {user} 1"),
+            ("gid_map", f"{inside} {group} 1"),
+        ):
             file = os.open(f"self/{name}", os.O_WRONLY, dir_fd=self._processes)
             os.write(file, text.encode())
             os.close(file)
@@ -113,6 +118,8 @@ class Walls:
                 _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
                 _mount("tmpfs", scratch, "tmpfs", _NO_SUID | _NO_DEVICES | _NO_EXEC, f"size={SCRATCH_BYTES},mode=700")
             _close_others(keep)
+            for _ in range(3):  # standard input, output and error: no pipe may take their numbers
+                os.open("/dev/null", os.O_RDWR)
             os.chdir(scratch)
             self._limit(memory, scratch)
             inmate()
@@ -133,7 +140,7 @@ class Walls:
         _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         _drop_capabilities()
         if any(layer.startswith("Landlock") for layer in self.layers):
-            _landlock(["/"] if "namespaces" in self.layers else readable(), [scratch])
+            _landlock(["/"] if "namespaces" in self.layers else self._folders, [scratch])
         if "seccomp" in self.layers:
             seccomp.forbid(processes=False)
 
@@ -210,7 +217,12 @@ def _landlock(readable: list[str], writable: list[str]) -> None:
     changing = everything & ~(1 | _IOCTL | 1 << 6 | 1 << 11)  # no execution, no devices made
     for paths, rights in ((readable, _READ_FILE | _READ_DIR), (writable, changing)):
         for path in paths:
-            folder = os.open(path, os.O_PATH)
+            try:
+                folder = os.open(path, os.O_PATH)
+            except (
+                OSError
+            ):  # without a view of its own, "nobody" may not see the user's Python; much is imported already
+                continue
             rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, folder))
             _call("syscall", _ADD_RULE, rules, 1, rule, 0)
             os.close(folder)

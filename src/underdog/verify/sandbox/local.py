@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from underdog.errors import UserError
-from underdog.verify.sandbox.isolate import SCRATCH, readable
+from underdog.verify.sandbox.isolate import NOBODY, SCRATCH, readable
 from underdog.verify.sandbox.job import Job, Report
 from underdog.verify.workers import SOURCE, Crashed, Pool, TimedOut, Worker, python
 
@@ -137,6 +137,7 @@ def _bubblewrap(command: str) -> list[str]:
     python_home = str(Path(sys.executable).resolve().parents[1])
     shown = [*readable(), python_home, os.path.dirname(os.path.abspath(sys.executable)), SOURCE]
     arguments = [command, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    arguments += ["--uid", str(NOBODY), "--gid", str(NOBODY)]
     for path in dict.fromkeys(shown):
         arguments += ["--ro-bind", path, path]
     for link in ("/lib", "/lib64"):
