@@ -150,7 +150,12 @@ def _json(text: str) -> bool:
 
 @_kind("detectable_format:title")
 def _title(text: str) -> bool:
-    return any(title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", text))
+    """<<like this>>, from the first << of a line to its last >>; by hand for the same reason."""
+    for line in text.split("\n"):
+        start, end = line.find("<<"), line.rfind(">>")
+        if 0 <= start < end - 2 and line[start:end].lstrip("<").rstrip(">").strip():
+            return True
+    return False
 
 
 @_kind("combination:two_responses")

@@ -19,7 +19,7 @@ def compare(message: dict[str, Any]) -> dict[str, bool]:
     """Whether the answer could be read, and whether it equals `gold`. Time is the caller's to limit."""
     given = _parsed(message["answer"])
     equal = bool(given) and verify(_parsed(message["gold"]), given, timeout_seconds=None)
-    return {"parsed": bool(given), "equal": equal}
+    return {"parsed": any(not isinstance(one, str) for one in given), "equal": equal}
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from underdog.errors import UserError, nearest
 from underdog.tokens.messages import Message, Role
+from underdog.verify import environment
 from underdog.verify.answers import parse_number
 from underdog.verify.formats import Unusable, recognise
 from underdog.verify.identity import problem_id, prompt_key
@@ -49,6 +50,8 @@ def load_problems(path: str | Path) -> Loaded:
     Raises UserError, with file and line, and where nothing is left.
     """
     path = Path(path)
+    if path.suffix == ".py":
+        return Loaded([_environment(path, row) for row in environment.rows(path)], [])
     found: list[tuple[int, Problem, bool]] = []
     rejected: list[Rejected] = []
     for number, record in _rows(path):
@@ -133,6 +136,21 @@ def _published(parts: Any, record: dict[str, Any], stem: str) -> Problem:
         task=stem,
         worked=parts.worked,
         metadata=metadata,
+    )
+
+
+def _environment(path: Path, row: dict[str, Any]) -> Problem:
+    try:
+        prompt = _prompt(row["prompt"])
+    except _Bad as bad:
+        raise UserError(f"{path}: a row's {bad}") from bad
+    return Problem(
+        id=problem_id("", prompt_key(prompt)),
+        prompt=prompt,
+        verifier="environment",
+        data={"environment": str(path.absolute()), "row": row},
+        domain="environment",
+        task=path.stem,
     )
 
 

@@ -19,7 +19,7 @@ from underdog.verify.problem import Problem, Verdict
 
 Judge = Callable[[str, Mapping[str, Any]], Verdict]
 
-_HOMES = ("answers", "mathematics", "science", "code", "logic", "instructions")
+_HOMES = ("answers", "mathematics", "science", "code", "logic", "instructions", "environment")
 """Modules of this folder that register verifiers; what they need beyond Python they import when it is used."""
 _OPEN, _CLOSE = "<think>", "</think>"
 

@@ -15,7 +15,7 @@ from underdog.verify.registry import needs, short, verifier
 LETTERS = "ABCDEFGHIJ"
 TOLERANCE = 0.01  # relative, unless the problem says another
 _LETTER = r"\(?\**([A-J])\**\)?"
-_ONLY_LETTER = re.compile(rf"{_LETTER}(?:[.:,)\s].*)?", re.DOTALL)
+_ONLY_LETTER = re.compile(rf"{_LETTER}(?:[.:,)].*)?", re.DOTALL)
 _SAID = re.compile(rf"(?:answer|option|choice)(?:\s+is)?\s*[:=]?\s*\**\s*{_LETTER}(?![A-Za-z])", re.IGNORECASE)
 
 
