@@ -35,6 +35,7 @@ def start(tiny, tokenizer, make):
 @pytest.fixture
 def problems(make, monkeypatch):
     """Problems that are solved by answers of odd length: some of any model's are."""
+    registry.get_verifier("number")  # the real ones are there before they are copied
     monkeypatch.setattr(registry, "_VERIFIERS", dict(registry._VERIFIERS))
     registry.verifier("parity")(lambda answer, data: Verdict.share(float(len(answer) % 2), "odd"))
 

@@ -1,8 +1,8 @@
 """Environments written for the `verifiers` library's interface: one turn, a data set, a rubric of reward functions.
 
 A Python file with `load_environment()` is named among `problems.files`; an installed environment takes a file of one
-line: `from my_environment import load_environment`. It runs in a killable worker with the user's own rights: it is the user's
-code, not the model's. data: {"environment": path, "row": {"prompt", "answer", "info", "task"}}.
+line: `from my_environment import load_environment`. It is the user's code, not the model's: it runs in a killable
+worker with the user's rights. data: {"environment": path, "row": {"prompt", "answer", "info", "task"}}.
 """
 
 from collections.abc import Mapping
