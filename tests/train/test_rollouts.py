@@ -188,4 +188,6 @@ def test_the_summary_of_a_step():
         "truncated": 0.25,
         "length_right": 8 / 3,
         "length_wrong": 8.0,
+        "verifier_timed_out": 0,
+        "verifier_crashed": 0,
     }

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from underdog.errors import UserError, did_you_mean
@@ -52,10 +53,15 @@ def verifier(
     return register
 
 
-def get_verifier(name: str) -> Verifier:
-    """The verifier called `name`; an unknown name is the user's mistake."""
+@cache
+def _fill() -> None:
     for home in _HOMES:
         importlib.import_module(f"underdog.verify.{home}")
+
+
+def get_verifier(name: str) -> Verifier:
+    """The verifier called `name`; an unknown name is the user's mistake."""
+    _fill()
     if name not in _VERIFIERS:
         raise UserError(f'There is no verifier "{name}".', hint=did_you_mean(name, _VERIFIERS))
     return _VERIFIERS[name]

@@ -107,10 +107,6 @@ class Worker:
         process.stdout.close()
         return process.wait()
 
-    def __del__(self):
-        self.kill()
-
-
 class Pool(Generic[W]):
     """Lends each worker to one thread at a time."""
 
