@@ -106,6 +106,6 @@ def result_line(artifact: Artifact) -> str:
         case "distill":
             return f"{m['steps']} steps {m['method']}, loss {m['loss']:.3f}"
         case "reinforce":
-            return f"{m['steps']} steps, {m['position']:,} problems tried"
+            return f"{m['steps']} steps, {m['problems_drawn']:,} problems tried"
         case _:
             return ""
