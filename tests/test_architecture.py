@@ -23,10 +23,10 @@ FLOORS = [
     ["text", "verify"],
     ["model"],
     ["generate"],
-    ["train", "synthesis"],
+    ["train", "synthesis", "tasks"],
     ["stages"],
     ["report", "serve"],
-    ["data_cli"],
+    ["data_cli", "jobs_cli"],
     ["cli"],
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

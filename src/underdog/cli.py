@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from underdog import world
+from underdog import jobs_cli, world
 from underdog.data_cli import data_app
 from underdog.errors import UserError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(help="Look at what has been made.", no_args_is_help=True, suggest_commands=True)
 app.add_typer(runs_app, name="runs")
+jobs_cli.add_to(app)
 app.add_typer(data_app, name="data")
 
 
