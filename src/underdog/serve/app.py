@@ -11,12 +11,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from underdog.errors import UserError
-from underdog.generate.options import ContextFull, OptionError
 from underdog.generate.session import Delta, Deltas, Model, collect
 from underdog.serve.bodies import read_body
-from underdog.serve.errors import ApiError, install_handlers
+from underdog.serve.errors import ApiError, check_model, install_handlers, plainly
 from underdog.serve.guard import Limits, install_guard
+from underdog.serve.jobs import install_jobs
 from underdog.serve.line import Line, Turn
 from underdog.serve.metrics import Metrics, install_metrics
 from underdog.serve.requests import ChatRequest, CompletionRequest, EmbeddingRequest, Sampled
@@ -59,9 +58,11 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
     @app.post("/v1/embeddings", response_model=None)
     async def embed(request: Request) -> dict[str, Any]:
         asked = await read_body(request, EmbeddingRequest, limits.body)
-        _check_model(asked.model, served)
-        vectors, tokens = await line.call(lambda: _plainly(lambda: served.embed(asked.input), str))
+        check_model(asked.model, served)
+        vectors, tokens = await line.call(lambda: plainly(lambda: served.embed(asked.input), str))
         return embeddings(served.name, vectors, tokens, asked.encoding_format == "base64")
+
+    install_jobs(app, served, line, limits)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
@@ -69,7 +70,7 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
 
     @app.get("/v1/models/{name:path}")
     async def model(name: str) -> dict[str, Any]:
-        _check_model(name, served)
+        check_model(name, served)
         return card
 
     @app.get("/health")
@@ -85,9 +86,9 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
         return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_RULES, "Referrer-Policy": "no-referrer"})
 
     async def answer(request: Request, asked: Sampled, form: Form, begin: Callable[[], Deltas]) -> Response:
-        _check_model(asked.model, served)
+        check_model(asked.model, served)
         start = time.monotonic()
-        deltas = await asyncio.to_thread(_plainly, begin, asked.spelling)  # nothing is drawn yet
+        deltas = await asyncio.to_thread(plainly, begin, asked.spelling)  # nothing is drawn yet
         turn = line.run(deltas, metrics.watch(start))
         if asked.stream:
             return _Events(_events(turn, form, asked.include_usage), turn)
@@ -97,25 +98,8 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
     return app
 
 
-def _check_model(name: str, served: Model) -> None:
-    if name != served.name:
-        raise ApiError(
-            404, f'There is no model "{name}" here; this is "{served.name}".', param="model", code="model_not_found"
-        )
-
-
 def _reply(served: Model, asked: ChatRequest) -> Deltas:
     return served.reply([message.message(i) for i, message in enumerate(asked.messages)], asked.options())
-
-
-def _plainly(work: Callable[[], T], spelling: Callable[[str], str]) -> T:
-    """Its result; what a person can mend becomes a 400 that names the field as the client spelled it."""
-    try:
-        return work()
-    except UserError as problem:
-        param = spelling(problem.option) if isinstance(problem, OptionError) else None
-        code = "context_length_exceeded" if isinstance(problem, ContextFull) else "invalid_value"
-        raise ApiError(400, f"{problem} {problem.hint or ''}".strip(), param=param, code=code) from None
 
 
 async def _gather(turn: Turn) -> list[Delta]:

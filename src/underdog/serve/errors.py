@@ -1,11 +1,17 @@
 """Errors as OpenAI's clients expect them: {"error": {"message", "type", "param", "code"}}."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from underdog.errors import UserError
+from underdog.generate.options import ContextFull, OptionError
+from underdog.generate.session import Model
+
+T = TypeVar("T")
 FAILED = "The server failed; its log says why."
 
 
@@ -39,3 +45,20 @@ def install_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def failed(request: Request, problem: Exception) -> JSONResponse:
         return JSONResponse(error_body(500, FAILED, code="internal_error"), 500)
+
+
+def check_model(name: str, served: Model) -> None:
+    if name != served.name:
+        raise ApiError(
+            404, f'There is no model "{name}" here; this is "{served.name}".', param="model", code="model_not_found"
+        )
+
+
+def plainly(work: Callable[[], T], spelling: Callable[[str], str]) -> T:
+    """Its result; what a person can mend becomes a 400 that names the field as the client spelled it."""
+    try:
+        return work()
+    except UserError as problem:
+        param = spelling(problem.option) if isinstance(problem, OptionError) else None
+        code = "context_length_exceeded" if isinstance(problem, ContextFull) else "invalid_value"
+        raise ApiError(400, f"{problem} {problem.hint or ''}".strip(), param=param, code=code) from None

@@ -1,0 +1,36 @@
+import httpx
+import pytest
+
+
+def post(url, path, **body):
+    return httpx.post(f"{url}/v1/{path}", json={"model": "tiny", "input": "Rome", **body}, timeout=60)
+
+
+def test_a_text_is_classified(api):
+    found = post(api, "classify", labels={"city": "", "river": "flows"}).json()
+    assert sum(found["probabilities"].values()) == pytest.approx(1)
+    assert found["label"] in ("city", "river") and found["confidence"] == max(found["probabilities"].values())
+
+
+def test_a_form_is_filled_and_entities_are_found(scripted, serving):
+    with serving(scripted('{"a": "Rome"}')) as (url, _):
+        found = post(url, "extract", model="scripted", form={"a": "the city"}).json()
+        assert found == {"model": "scripted", "value": {"a": "Rome"}, "spans": {"$.a": [0, 4]}}
+    with serving(scripted('[{"text": "Rome", "type": "city"}, {"text": "Oslo", "type": "city"}]')) as (url, _):
+        found = post(url, "entities", model="scripted", types={"city": ""}).json()
+        assert found["entities"] == [{"start": 0, "end": 4, "type": "city", "text": "Rome"}] and found["invented"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        ("classify", {"labels": {"a": ""}}, "labels: "),
+        ("classify", {"labels": {"a": "", "b": ""}, "labls": 1}, "Did you mean labels?"),
+        ("classify", {"labels": {"a": "", "b": ""}, "input": "x " * 500}, "context holds 256"),
+        ("extract", {"form": {"type": "object", "not": {}}}, "$.not"),
+        ("entities", {"types": {}}, "types: "),
+    ],
+)
+def test_what_is_wrong_is_a_400(api, path, body, words):
+    response = post(api, path, **body)
+    assert response.status_code == 400 and words in response.json()["error"]["message"]
