@@ -100,7 +100,7 @@ def test_difficulty_by_setting_and_by_level():
     [
         ({"min_emty": 3}, "min_emty", 'Did you mean "min_empty"?'),
         ({"min_empty": 99}, "min_empty", None),
-        ({"level": "high"}, "", None),
+        ({"level": "high"}, "whole number", None),
     ],
 )
 def test_a_difficulty_that_there_is_not(config, message, hint):
@@ -109,8 +109,14 @@ def test_a_difficulty_that_there_is_not(config, message, hint):
     assert error.value.hint == hint
 
 
+def test_draws_go_on_beyond_a_dataset(monkeypatch):
+    monkeypatch.setattr(gym_entries, "SIZE", gym_entries.CHUNK)
+    prompts = [problem.prompt for problem in islice(draw("chain_sum", 1), 3 * gym_entries.CHUNK)]
+    assert len(set(prompts)) > 2 * gym_entries.CHUNK
+
+
 def test_slow_entries_are_kept_and_a_broken_cache_is_no_harm(cache, monkeypatch):
-    monkeypatch.setattr(gym_entries, "SLOW", 0.0)
+    monkeypatch.setattr(gym_entries, "SLOW", -1.0)
     first = list(islice(draw("gcd", 1), 40))
     kept = sorted(cache.iterdir())
     assert kept

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,22 @@ from underdog.verify.logic import ask_gym
 from underdog.verify.workers import Crashed, TimedOut, processes
 
 Entry = Mapping[str, Any]  # reasoning-gym's: "question", "answer", "metadata"
-CHUNK = 32  # entries that a worker makes at once
+CHUNK = 16  # entries that a worker makes at once
 SECONDS = 300.0  # CPU time for a chunk
 SLOW = 0.2  # seconds of CPU time from which a chunk is kept
-ENDLESS = 1 << 40  # reasoning-gym's datasets want a size; entries are made on demand
+SIZE = 1 << 16  # entries of a dataset; the next ones come from another, with a seed of its own
 
 
 def entries(task: str, seed: int, config: Mapping[str, Any]) -> Iterator[Entry]:
     """The entries of a task from the first on, without end. Raises UserError for settings that it does not have."""
-    # Entry i is drawn from Random(seed + i), so neighbouring seeds would share entries: scatter them.
-    message = {"do": "entries", "task": task, "seed": scattered(task, seed), "config": dict(config), "count": CHUNK}
+    common = {"do": "entries", "task": task, "config": dict(config), "size": SIZE, "count": CHUNK}
     pending: deque[Future[list[Entry]]] = deque()
     with ThreadPoolExecutor(processes()) as threads:
         try:
-            for first in range(0, ENDLESS, CHUNK):
-                pending.append(threads.submit(_chunk, {**message, "first": first}))
+            for start in count(0, CHUNK):
+                block, first = divmod(start, SIZE)
+                message = {**common, "seed": scattered(task, seed, block), "first": first}
+                pending.append(threads.submit(_chunk, message))
                 if len(pending) > processes():
                     yield from pending.popleft().result()
         finally:
@@ -43,9 +45,9 @@ def entries(task: str, seed: int, config: Mapping[str, Any]) -> Iterator[Entry]:
                 future.cancel()
 
 
-def scattered(task: str, seed: int) -> int:
-    """reasoning-gym's seed for ours."""
-    return int(problem_id(task, str(seed))[:12], 16)
+def scattered(task: str, seed: int, block: int = 0) -> int:
+    """reasoning-gym's seed for ours. It draws entry i from seed + i: neighbouring seeds would share entries."""
+    return int(problem_id(task, f"{seed} {block}" if block else str(seed))[:12], 16)
 
 
 def task_names() -> list[str]:

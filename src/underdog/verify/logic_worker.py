@@ -2,7 +2,7 @@
 
 {"do": "names"} → {"names"}
 {"do": "check", "task", "config"} → {} or {"problem", "settings"}
-{"do": "entries", "task", "config", "seed", "first", "count"} → {"entries", "seconds"}
+{"do": "entries", "task", "config", "seed", "size", "first", "count"} → {"entries", "seconds"}
 {"do": "score", "task", "config", "entry", "answer"} → {"score"}, {"unparsable"} or {"problem"}
 """
 
@@ -25,7 +25,6 @@ from underdog.verify.exact import symbols
 from underdog.verify.workers import limit_memory, serve
 
 MIXING = ("composite",)
-ENDLESS = 1 << 40
 # Scorers that would run an answer as Python: by eval, or by SymPy's parse_expr, which evaluates what it reads.
 _EVALUATE = ("algorithmic.string_insertion", "algorithmic.spiral_matrix", "algorithmic.binary_matrix", "games.n_queens")
 _ALGEBRA = ("algebra.simple_integration", "algebra.intermediate_integration", "algebra.polynomial_multiplication")
@@ -62,9 +61,9 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
     if message["do"] == "names":
         return {"names": sorted(set(DATASETS) - set(MIXING))}
     try:
-        dataset = open_dataset(task, message.get("seed", 0), config)
+        dataset = open_dataset(task, message.get("seed", 0), config, message.get("size", 1))
     except (TypeError, ValueError, AssertionError, KeyError) as error:
-        settings = [field.name for field in fields(DATASETS[task][1])] if task in DATASETS else []
+        settings = ["level", *(field.name for field in fields(DATASETS[task][1]))] if task in DATASETS else []
         return {"problem": str(error) or type(error).__name__, "settings": settings}
     if message["do"] == "check":
         return {}
@@ -74,22 +73,27 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=32)
-def _opened(task: str, seed: int, config: str) -> Any:
-    return reasoning_gym.create_dataset(task, seed=seed, size=ENDLESS, **ast.literal_eval(config))
+def _opened(task: str, seed: int, size: int, config: str) -> Any:
+    return reasoning_gym.create_dataset(task, seed=seed, size=size, **ast.literal_eval(config))
 
 
-def open_dataset(task: str, seed: int, config: dict[str, Any]) -> Any:
-    """A dataset without end. `config` holds reasoning-gym's settings, and "level": a step of the task's curriculum."""
+def open_dataset(task: str, seed: int, config: dict[str, Any], size: int) -> Any:
+    """A dataset; some prepare all of their `size` at once.
+
+    `config` holds reasoning-gym's settings, and "level": a step of the task's curriculum.
+    """
     settings = dict(config)
     if (level := settings.pop("level", None)) is not None:
         settings = _curriculum(task, level) | settings
-    return _opened(task, seed, repr(settings))
+    return _opened(task, seed, size, repr(settings))
 
 
 def _curriculum(task: str, level: int) -> dict[str, Any]:
     """The settings of a step; each attribute stays at its last one where it has fewer."""
     if task not in CURRICULA:
         raise ValueError("has no curriculum: give its settings instead of a level")
+    if type(level) is not int or level < 0:
+        raise ValueError('"level" must be a whole number from 0 on')
     curriculum = create_curriculum(task)
     for name, attribute in curriculum.attributes.items():
         curriculum.set_attr_level(name, min(level, len(attribute.levels) - 1))

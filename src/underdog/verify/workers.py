@@ -107,6 +107,7 @@ class Worker:
         process.stdout.close()
         return process.wait()
 
+
 class Pool(Generic[W]):
     """Lends each worker to one thread at a time."""
 
