@@ -1,7 +1,7 @@
 """How long the demo's problems take to draw: `python benchmarks/draw.py`.
 
-reasoning-gym's own generator in this process against `draw`, whose workers use exact fractions. CPU time says what other
-work on the cores hides. Nothing is read from the cache.
+reasoning-gym's own generator in this process against `draw`, whose workers use exact fractions. CPU time says what
+other work on the cores hides. Nothing is read from the cache.
 """
 
 import argparse

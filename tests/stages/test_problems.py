@@ -83,3 +83,32 @@ def test_too_few_problems(tmp_path):
         UserError, match=r'Task "count_bits" has only about 2,0\d\d distinct problems; 2,500 are needed'
     ):
         run(tmp_path / "a", Settings(tasks=["count_bits"], train=2440))
+
+
+def test_published_rows_that_cannot_be_judged_are_set_aside_by_line(tmp_path):
+    pytest.importorskip("math_verify")
+    rows = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(40)]
+    rows[7]["answer"] = "fourteen"
+    path = tmp_path / "sums.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = Settings([], files=[str(path)], demonstrations=10, train=20, validation=2, test=5)
+    draft, splits, _ = run(tmp_path / "out", settings)
+    assert draft.metrics["rejected"] == {str(path): 1}
+    (rejected,) = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
+    assert rejected == {"file": str(path), "line": 8, "why": '"answer" has no #### before the result'}
+    assert {problem.verifier for members in splits.values() for problem in members} == {"math"}
+
+
+def test_tasks_without_solvers_give_all_but_demonstrations(tmp_path):
+    settings = Settings(["gcd", "spell_backward"], {"spell_backward": {"min_word_len": 4, "max_word_len": 4}})
+    draft, splits, _ = run(tmp_path / "out", settings)
+    assert draft.metrics["counts"]["spell_backward"].get("demonstrations") is None
+    assert draft.metrics["counts"]["gcd"]["demonstrations"] == 30
+    words = [p.data["entry"]["answer"] for p in splits["train"] if p.task == "spell_backward"]
+    assert words and {len(word) for word in words} == {4}
+
+
+def test_a_difficulty_for_no_task_is_a_mistake(tmp_path):
+    with pytest.raises(UserError, match='"gdc", which is not among') as error:
+        run(tmp_path / "out", Settings(["gcd"], {"gdc": {"max_value": 9}}))
+    assert error.value.hint == 'Did you mean "gcd"?'

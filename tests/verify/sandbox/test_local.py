@@ -1,5 +1,7 @@
 import json
+import signal
 import subprocess
+import sys
 import threading
 import time
 from shutil import which
@@ -165,7 +167,18 @@ for act in (os.fork, socket.socket):
         pass
 thread = threading.Thread(target=print, args=("thread",)); thread.start(); thread.join()
 """
-    import sys
-
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "thread\n", done.stderr
+
+
+@pytest.mark.usefixtures("strong")
+def test_the_command_line_serves_a_sandbox():
+    command = [sys.executable, "-m", "underdog.cli", "sandbox", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            url, _, layers = process.stdout.readline().partition("  ")
+            assert "namespaces" in layers
+            assert Remote(url).run(Job("print(6 * 7)", inputs=[""])).cases[0]["output"] == "42\n"
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20) in (0, 130)

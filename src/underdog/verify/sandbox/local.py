@@ -48,18 +48,14 @@ class Kind:
         return Worker([*self._prefix, *_SERVER, self._mode, str(link.fileno())], [link.fileno()])
 
     def layers(self) -> list[str] | None:
-        """What keeps code in this way, or None where it is not enough for this kind."""
-        ours, theirs = socket.socketpair()
-        server = self.server(theirs)
+        """What keeps code in this way, or None where it is not enough for this kind, or a program does not run."""
+        jail = _Jail(self)
         try:
-            server.start()
-            layers = [*([self.name] if self._prefix else []), *server.greeting["layers"]]
-        except (Crashed, TimedOut, OSError):
-            return None
+            if jail.run(Job("print(1)", inputs=[""])) != Report("finished", [{"output": "1\n", "error": None}]):
+                return None
+            layers = [*([self.name] if self._prefix else []), *jail.greeting["layers"]]
         finally:
-            server.kill()
-            ours.close()
-            theirs.close()
+            jail.kill()
         return layers if self.needs <= set(layers) else None
 
 
@@ -111,6 +107,11 @@ class _Jail:
         except BaseException:
             self.kill()
             raise
+
+    @property
+    def greeting(self) -> dict:
+        """What the started server said of itself."""
+        return self._started()[0].greeting
 
     def kill(self) -> None:
         for server in self._servers or ():
