@@ -2,15 +2,19 @@
 
     python benchmarks/curate_quality.py [--documents 400]
 
+Two judges: the default one, to which nothing is fitted; and one whose content columns an annotator fills, learned from
+the odd documents of every kind (`labels`: 8 for good, 1 for bad) and measured, like the first, on the even ones.
+
 Good: documentation of the installed Python packages. Bad, each kind made from it or read beside it: words in another
 order, letters in another order, licences and change logs, tables and generated code, text of a word model, translated
-messages of the installed programs (dropped by `languages = ["en"]`, which counts as the lowest score). The score uses
-the default weights; nothing is fitted to these texts.
+messages of the installed programs (dropped by `languages = ["en"]`, which counts as the lowest score).
 """
 
 import argparse
 import gettext
+import json
 import random
+import tempfile
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +25,10 @@ from underdog.recipe.schema import Curate
 from underdog.text.judge import Judge
 from underdog.text.python_corpus import package_docs, python_docs, python_rest
 from underdog.text.readers.formats import read_span
+from underdog.text.signals import SIGNALS
 
 SHORTEST = 400  # characters
+LEARNED = [name for name, signal in SIGNALS.items() if signal.kind == "content"]
 CODE_LIKE = ("LICEN", "COPYING", "NOTICE", "AUTHORS", "NEWS", "ChangeLog", "HISTORY", "TODO")
 
 
@@ -62,8 +68,11 @@ def translations(count: int, draw: random.Random) -> list[str]:
     found = []
     for path in sorted(Path("/usr/share/locale").glob("[d-z][a-z]/LC_MESSAGES/*.mo")):
         if path.parts[4] != "en" and len(found) < 4 * count:
-            with path.open("rb") as file:
-                said = [text for text in gettext.GNUTranslations(file)._catalog.values() if isinstance(text, str)]
+            try:
+                with path.open("rb") as file:
+                    said = [text for text in gettext.GNUTranslations(file)._catalog.values() if isinstance(text, str)]
+            except (UnicodeDecodeError, IndexError, OSError):  # catalogues of other makes
+                continue
             text = "\n\n".join(said[1:])[:3000]
             found += [text] * (len(text) >= SHORTEST)
     return draw.sample(found, min(count, len(found)))
@@ -71,6 +80,13 @@ def translations(count: int, draw: random.Random) -> list[str]:
 
 def auroc(good: np.ndarray, bad: np.ndarray) -> float:
     return float(((good[:, None] > bad) + 0.5 * (good[:, None] == bad)).mean())
+
+
+def quality(judge: Judge, texts: list[str]) -> np.ndarray:
+    columns = judge.measure(texts)
+    score = judge.score(columns).quality
+    score[[rule is not None for rule in columns["rule"].to_pylist()]] = -1.0
+    return score
 
 
 def main() -> None:
@@ -92,19 +108,24 @@ def main() -> None:
         "another language": translations(count, draw),
     }
     texts = good + [text for part in bad.values() for text in part]
-    judge = Judge(Curate(languages=["en"], groups=[]))
-    columns = judge.measure(texts)
-    score = judge.score(columns).quality
-    score[[rule is not None for rule in columns["rule"].to_pylist()]] = -1.0
+    kinds = ["good"] * len(good) + [kind for kind, part in bad.items() for _ in part]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "labels.jsonl")
+        with path.open("w", encoding="utf-8") as file:
+            for text, kind in list(zip(texts, kinds, strict=True))[1::2]:
+                scores = dict.fromkeys(LEARNED, 8 if kind == "good" else 1)
+                file.write(json.dumps({"text": text, "scores": scores}) + "\n")
+        judges = {"counted": Judge(Curate(languages=["en"], groups=[]))}
+        judges["annotated"] = Judge(Curate(languages=["en"], groups=[], labels=str(path)))
+    score = {name: quality(judge, texts[::2]) for name, judge in judges.items()}
 
-    print(f"{len(good)} good documents; AUROC against")
-    start = len(good)
-    for kind, part in bad.items():
-        if part:
-            found = auroc(score[: len(good)], score[start : start + len(part)])
-            print(f"  {found:.3f}  {kind} ({len(part)})")
-        start += len(part)
-    print(f"  {auroc(score[: len(good)], score[len(good) :]):.3f}  all of them")
+    names = np.array(kinds[::2])
+    good_ones = names == "good"
+    print(f"AUROC of {good_ones.sum()} good documents {' and '.join(score)}, against")
+    for kind in bad:
+        if count := (names == kind).sum():
+            print("  ", *(f"{auroc(s[good_ones], s[names == kind]):.3f}" for s in score.values()), f" {kind} ({count})")
+    print("  ", *(f"{auroc(s[good_ones], s[~good_ones]):.3f}" for s in score.values()), " all of them")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ Kind = Literal["content", "form", "risk"]
 
 # Default weights. Content beats form (Nanbeige4), and what nobody reads to learn beats both. Where counting only grazes
 # what the name says, the weight is low: an annotator's column deserves more.
-_STRONG, _PLAIN, _WEAK, _RISK = 2.0, 1.0, 0.25, 3.0
+_STRONG, _PLAIN, _WEAK, _RISK = 2.0, 1.0, 0.25, 4.0
 
 PRIOR = 50  # words added to a document's length before a rate is taken: short documents must not win by luck
 _FEW = 5  # the same for sentences, lines and terms
@@ -154,7 +154,7 @@ def non_boilerplate(c: Counts) -> Values:
     return -(c.boilerplate + c.addresses) / (c.parts + PRIOR)
 
 
-@signal("form", _PLAIN)
+@signal("form", _STRONG)
 def fluency(c: Counts) -> Values:
     """Share of all words in sentences of 8 to 40 words that function words hold together; an article or preposition
     before what cannot follow it costs ten words. Gopher's stop-word rule (arXiv 2112.11446), by the sentence."""
@@ -186,7 +186,7 @@ def non_repetition(c: Counts) -> Values:
     return 1 - np.max([lines, paragraphs, *tops, c.repeated_5 / characters / 0.15], axis=0)
 
 
-@signal("form", _PLAIN)
+@signal("form", _STRONG)
 def structure(c: Counts) -> Values:
     """Share of the paragraphs that end as a sentence or announce what follows. FineWeb's end-mark rule (arXiv
     2406.17557), by the paragraph."""
