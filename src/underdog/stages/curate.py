@@ -12,16 +12,23 @@ import pyarrow as pa
 from underdog.artifacts.store import Draft
 from underdog.errors import UserError
 from underdog.recipe.schema import Curate
-from underdog.text.corpus import CONTAMINATED, REJECTS, write_documents, write_records
+from underdog.text.corpus import CONTAMINATED, REJECTS, write_documents
 from underdog.text.decontaminate import HeldOut
-from underdog.text.duplicates import alike, exact_duplicates, near_duplicates
 from underdog.text.funnel import Funnel
 from underdog.text.judge import Judge, Scored
-from underdog.text.passes import BANDS, Context, measure_unit, parts_of, read_unit, write_repeats
+from underdog.text.passes import BANDS, Context, measure_unit, read_unit
 from underdog.text.readers.span import Unit, units
-from underdog.text.repeats import find_repeats
 from underdog.text.shards import Shards
 from underdog.text.sources import find_spans
+from underdog.text.steps import (
+    by_unit,
+    drop_contaminated,
+    drop_exact,
+    drop_measured,
+    drop_near_duplicates,
+    note_repeats,
+    read_funnel,
+)
 from underdog.text.summary import (
     EXCERPT,
     choose_deciles,
@@ -64,19 +71,19 @@ def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int
         _pass(workers, read_unit, {u: (u,) for u in work}, context, "read", out, (0.0, _READ))
         read = Shards([context.shard("read", unit.number) for unit in work])
         rejected = _gather_rejects(context, work, out.path / REJECTS)
-        funnel = _read_funnel(read)
+        funnel = read_funnel(read)
         _refuse_empty(funnel, settings.sources, rejected)
-        duplicates = _drop_exact(funnel, read)
-        _find_repeats(context, funnel, read, work)
-        items = {u: (u.number, rows) for u, rows in zip(work, _by_unit(duplicates, read, work), strict=True)}
+        duplicates = drop_exact(funnel, read)
+        note_repeats(context, funnel, read, work)
+        items = {u: (u.number, rows) for u, rows in zip(work, by_unit(duplicates, read), strict=True)}
         _pass(workers, measure_unit, items, context, "measured", out, (_READ, _MEASURED))
 
     out.progress(_MEASURED, 1.0, "comparing documents")
     measured = Shards([context.shard("measured", unit.number) for unit in work])
     columns = measured.columns([name for name in measured.names if name not in ("text", "origin")])
-    _drop_measured(funnel, columns, settings)
-    _drop_near_duplicates(funnel, columns, measured, settings.near_duplicates)
-    _drop_contaminated(funnel, columns, settings.decontaminate, out.path / CONTAMINATED)
+    drop_measured(funnel, columns, settings)
+    drop_near_duplicates(funnel, columns, measured, settings.near_duplicates)
+    drop_contaminated(funnel, columns, settings.decontaminate, out.path / CONTAMINATED)
     _refuse_empty(funnel, settings.sources, rejected)
 
     left = funnel.left
@@ -139,75 +146,6 @@ def _gather_rejects(context: Context, work: Sequence[Unit], path: Path) -> int:
     parts = [context.shard("rejects", unit.number).read_text(encoding="utf-8") for unit in work]
     path.write_text("".join(parts), encoding="utf-8")
     return sum(part.count("\n") for part in parts)
-
-
-def _read_funnel(read: Shards) -> Funnel:
-    columns = read.columns(["id", "characters", "tokens", "dropped"])
-    funnel = Funnel(columns["id"], columns["characters"].to_numpy(), columns["tokens"].to_numpy())
-    funnel.drop("long enough", columns["dropped"].to_pylist())
-    return funnel
-
-
-def _drop_exact(funnel: Funnel, read: Shards) -> np.ndarray:
-    """Returns the numbers of the duplicates, ascending."""
-    left = funnel.left
-    keys = read.columns(["key"])["key"].take(pa.array(left))
-    kept = exact_duplicates(keys)
-    funnel.drop_duplicates("no duplicates", kept, lambda kept: "duplicate")
-    return left[[position is not None for position in kept]]
-
-
-def _find_repeats(context: Context, funnel: Funnel, read: Shards, work: Sequence[Unit]) -> None:
-    dropped = np.array([reason is not None for reason in funnel.dropped])
-    gone = np.split(dropped, np.cumsum(read.rows)[:-1])
-    for kind, most in context.repeats.items():
-        found = [parts_of(context, kind, unit.number, rows) for unit, rows in zip(work, gone, strict=True)]
-        hashes, documents = (np.concatenate(column) for column in zip(*found, strict=True))
-        write_repeats(context, kind, find_repeats(hashes, documents, most))
-
-
-def _by_unit(numbers: np.ndarray, read: Shards, work: Sequence[Unit]) -> Iterator[np.ndarray]:
-    """For each unit those of the numbers that are its rows, counted from its first."""
-    ends = np.cumsum(read.rows)
-    for end, rows in zip(ends, read.rows, strict=True):
-        inside = numbers[np.searchsorted(numbers, end - rows) : np.searchsorted(numbers, end)]
-        yield inside - (end - rows)
-
-
-def _drop_measured(funnel: Funnel, columns: pa.Table, settings: Curate) -> None:
-    funnel.characters, funnel.tokens = columns["characters"].to_numpy(), columns["tokens"].to_numpy()
-    left = pa.array(funnel.left)
-    if settings.repeated_paragraphs or settings.repeated_lines:
-        funnel.drop("not repeated", columns["dropped"].take(left).to_pylist())
-    funnel.drop("within the rules", columns["rule"].take(pa.array(funnel.left)).to_pylist())
-
-
-def _drop_near_duplicates(funnel: Funnel, columns: pa.Table, measured: Shards, threshold: float) -> None:
-    if not threshold or not len(funnel.left):
-        return
-    left = funnel.left
-    bands = columns[BANDS].take(pa.array(left)).combine_chunks()
-    keys = np.frombuffer(bands.buffers()[1], np.uint32).reshape(len(left), -1)
-    near = alike(keys)
-    found = near_duplicates(keys[near], measured.take(left[near], "text"), threshold)
-    kept: list[int | None] = [None] * len(left)
-    for place, like in zip(near.tolist(), found, strict=True):
-        kept[place] = None if like is None else int(near[like])
-    funnel.drop_duplicates("no near-duplicates", kept, lambda kept: f"near-duplicate of {kept}")
-
-
-def _drop_contaminated(funnel: Funnel, columns: pa.Table, share: float, path: Path) -> None:
-    """Drops what holds more than `share` of a held-out item, and writes the list of it."""
-    if "overlap" not in columns.column_names:
-        return
-    left = pa.array(funnel.left)
-    rows = columns.select(["id", "source", "overlap_with", "overlap"]).take(left).to_pylist()
-    bad = [(row["overlap"] or 0.0) > share for row in rows]
-    write_records(path, (row for row, is_bad in zip(rows, bad, strict=True) if is_bad))
-    reasons = [
-        f"contaminated by {row['overlap_with']}" if is_bad else None for row, is_bad in zip(rows, bad, strict=True)
-    ]
-    funnel.drop("not contaminated", reasons)
 
 
 def _tables(
