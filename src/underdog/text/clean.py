@@ -13,7 +13,11 @@ _BLANK_LINES = re.compile(r"\n{4,}")
 def clean(text: str) -> str:
     """The text in Unicode's composed form (NFC), with "\\n" between lines, no white space at their ends, at most two
     blank lines in a row, and without invisible characters."""
-    text = _NO_TEXT.sub("", _LINE_ENDS.sub("\n", text))
+    if "\r" in text or not text.isascii():
+        text = _LINE_ENDS.sub("\n", text)
+    text = _NO_TEXT.sub("", text)
     if not text.isascii() and not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
-    return _BLANK_LINES.sub("\n\n\n", _SPACES_AT_END.sub("\n", text))
+    if " \n" in text or "\t\n" in text:
+        text = _SPACES_AT_END.sub("\n", text)
+    return _BLANK_LINES.sub("\n\n\n", text) if "\n\n\n\n" in text else text
