@@ -198,7 +198,12 @@ def test_on_ray_with_a_worker_killed_midway_every_tier_is_the_same(tmp_path, sou
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
     monkeypatch.setattr(stage, "measure_unit", dying)
-    assert run(tmp_path / "ray", sources, cores=2, on="ray")[1] == rows
+    try:
+        assert run(tmp_path / "ray", sources, cores=2, on="ray")[1] == rows
+    except UserError as problem:
+        if "does not start" not in str(problem):
+            raise
+        pytest.skip(str(problem))  # Ray gives its own processes 30 seconds, which a busy machine may not have
     assert died.exists()
 
 

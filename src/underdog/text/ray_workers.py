@@ -62,7 +62,12 @@ def _join(ray: Any, address: str | None, count: int) -> None:
             ray.init(address, **quiet)
         else:
             ray.init(num_cpus=count, include_dashboard=False, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as problem:
+    except Exception as problem:  # Ray raises a bare one where its own processes take too long to start
+        if not address:
+            raise UserError(
+                f"Ray does not start on this machine: {_first_line(problem)}",
+                hint="Try again when less else is running, or leave --on ray away: the result is the same.",
+            ) from None
         raise UserError(
             f"There is no Ray cluster at RAY_ADDRESS={address}: {_first_line(problem)}",
             hint="Start one with `ray start --head`, or unset RAY_ADDRESS to run on this machine.",
