@@ -67,7 +67,6 @@ class Problems(Section):
     test: Count = 600
     seed: int = 1
 
-
     @field_validator("sandbox")
     @classmethod
     def _names_a_sandbox(cls, sandbox: str) -> str:
@@ -227,6 +226,8 @@ class Sft(Section):
     """Rows by length, short ones first; empty: all that fit into the model's context, from the start."""
     keep_all_think: bool = False
     """Reasoning of earlier turns stays in the context, as the sampler must then be told too."""
+    reasoning: bool = True
+    """Off: answers alone are taught."""
     neftune: NotNegative = 0.0
     """Noise on the embeddings (NEFTune, arXiv 2310.05914: 5 to 15); 0 = off."""
     adapter: Adapter = Adapter()

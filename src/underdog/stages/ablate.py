@@ -54,6 +54,28 @@ SWITCHES = {
             "sft",
         ),
         Switch(
+            "reasoning",
+            "SFT on worked reasoning against SFT on the answers alone",
+            {"sft.reasoning": True},
+            {"sft.reasoning": False},
+            "evaluate-sft",
+        ),
+        Switch("distill", "distillation against the SFT that it starts from", {}, {}, "evaluate-distill", "sft"),
+        Switch(
+            "dpd_over_dpo",
+            "dual preference distillation against DPO on the same pairs",
+            {"distill.method": "dpd"},
+            {"distill.method": "dpd", "distill.positive": 0.0, "distill.negative": 0.0},
+            "evaluate-distill",
+        ),
+        Switch(
+            "dpd_over_distillation",
+            "dual preference distillation against distillation on the same answers",
+            {"distill.method": "dpd"},
+            {"distill.method": "dpd", "distill.preference": 0.0},
+            "evaluate-distill",
+        ),
+        Switch(
             "dynamic_sampling",
             "dropping groups of equal reward",
             {},

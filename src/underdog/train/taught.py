@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
@@ -36,6 +36,8 @@ def read_taught(settings: Sft, tokenizer: Tokenizer, context: int, problems: Pat
     found, aside = Taught(defaultdict(list), 0, []), []
     count = 0
     for conversation in conversations(settings.data, problems, aside):
+        if not settings.reasoning:
+            conversation = _silent(conversation)
         own = conversation.where.startswith("Demonstration ")
         try:
             examples = row_examples(conversation, tokenizer, context, settings.keep_all_think)
@@ -72,6 +74,11 @@ def files(source: str) -> Iterable[Path]:
     """The files that a name, or a pattern such as chats/*.jsonl, stands for."""
     path = Path(source).expanduser()
     return [path] if path.exists() or not glob(str(path)) else map(Path, sorted(glob(str(path))))
+
+
+def _silent(conversation: Conversation) -> Conversation:
+    """Without what the assistant thought."""
+    return replace(conversation, messages=tuple(replace(one, reasoning=None) for one in conversation.messages))
 
 
 def row_examples(

@@ -1,0 +1,40 @@
+import json
+
+import pytest
+
+from underdog.errors import UserError
+from underdog.recipe.schema import Sft
+from underdog.train.taught import read_taught
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Two files of conversations."""
+    for name, answers in (("a", ["one", "two"]), ("b", ["<think>well</think>three", "x" * 300])):
+        rows = ({"prompt": "Say it.", "completion": answer} for answer in answers)
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path
+
+
+def said(row, tokenizer):
+    return tokenizer.decode([token for token, produced in zip(row.ids, row.mask, strict=True) if produced])
+
+
+def test_files_are_found_by_pattern_and_are_domains(mine, tokenizer):
+    taught = read_taught(Sft(data=[str(mine / "*.jsonl")]), tokenizer, 100, mine)
+    assert {name: [said(row, tokenizer) for row in rows] for name, rows in taught.domains.items()} == {
+        "a": ["one", "two"],
+        "b": ["<think>well</think>three"],
+    }
+    (aside,) = taught.aside
+    assert aside.where.endswith("b.jsonl line 2") and "context holds 100" in aside.reason
+
+
+def test_answers_alone(mine, tokenizer):
+    taught = read_taught(Sft(data=[str(mine / "b.jsonl")], reasoning=False), tokenizer, 100, mine)
+    assert [said(row, tokenizer) for row in taught.domains["b"]] == ["three"]
+
+
+def test_nothing_to_learn_from(mine, tokenizer):
+    with pytest.raises(UserError, match=r"no rows to learn from.*line 1"):
+        read_taught(Sft(data=[str(mine / "a.jsonl")]), tokenizer, 3, mine)
