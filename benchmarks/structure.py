@@ -25,12 +25,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--refused", action="store_true", help="List what was refused, and why.")
+    parser.add_argument("--judge-every", type=int, default=1, help="Judge the instances of every n-th schema only.")
     options = parser.parse_args()
     with gzip.open(options.file, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     counts: dict[str, Counter] = defaultdict(Counter)
     seconds, refused, wrong = [], [], []
-    for row in rows:
+    for number, row in enumerate(rows):
         count = counts["keyword tests" if row["source"] in KEYWORD_TESTS else "real-world"]
         count["schemas"] += 1
         start = time.perf_counter()
@@ -42,7 +43,7 @@ def main() -> None:
             continue
         seconds.append(time.perf_counter() - start)
         count["served"] += 1
-        for test in row["tests"]:
+        for test in row["tests"] if number % options.judge_every == 0 else ():
             count["instances"] += 1
             if verdict(structure, test["data"]) != test["valid"]:
                 wrong.append(f"{row['file']}: {'valid' if test['valid'] else 'invalid'} is not seen as such")
@@ -88,9 +89,10 @@ def _object(checker: Checker | None, value: dict[str, Any], left: list[str], pos
         return None
     for name in left:
         if name in now and (after := _written(starts[name], value[name])):
-            found = _object(after, value, [other for other in left if other != name], now - {name})
-            if found or len(now) == len(left) > 3:  # all may come now: their order does not matter
-                return found
+            others = [other for other in left if other != name]
+            found = _object(after, value, others, now - {name})
+            if found or all(_after(after, f", {json.dumps(other, ensure_ascii=False)}: ") for other in others):
+                return found  # where all others may still come, their order does not matter
     return None
 
 

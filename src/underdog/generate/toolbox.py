@@ -13,7 +13,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError, create_model
 
@@ -22,6 +22,13 @@ from underdog.generate.options import Options
 from underdog.generate.session import Model, collect
 from underdog.generate.tools import Offer
 from underdog.tokens.messages import Message, ToolCall
+
+
+class Tools(Protocol):
+    """What a loop may call: functions here (`Toolbox`) or an MCP server (`mcp_server.McpServer`)."""
+
+    def tools(self) -> tuple[Mapping[str, Any], ...]: ...
+    def call(self, call: ToolCall) -> Message: ...
 
 
 class Toolbox:
@@ -69,7 +76,7 @@ class Toolbox:
 
 
 def converse(
-    model: Model, messages: Sequence[Message], toolbox: Toolbox, options: Options | None = None, most: int = 8
+    model: Model, messages: Sequence[Message], toolbox: Tools, options: Options | None = None, most: int = 8
 ) -> list[Message]:
     """The turns up to the model's answer: calls, results, and the answer at the end.
 
