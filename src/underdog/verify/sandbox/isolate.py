@@ -116,7 +116,13 @@ class Walls:
                     _close_others(())
                     os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) & 0xFF)
                 _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                _mount("tmpfs", scratch, "tmpfs", _NO_SUID | _NO_DEVICES | _NO_EXEC, f"size={SCRATCH_BYTES},mode=700")
+                _mount(
+                    "tmpfs",
+                    scratch,
+                    "tmpfs",
+                    _NO_SUID | _NO_DEVICES | _NO_EXEC,
+                    f"size={SCRATCH_BYTES},nr_inodes=4096,mode=700",
+                )
             _close_others(keep)
             for _ in range(3):  # standard input, output and error: no pipe may take their numbers
                 os.open("/dev/null", os.O_RDWR)
