@@ -119,6 +119,7 @@ def tokenized(out):
 def problems_made(out):
     out.earlier = 15.0
     out.metrics = {
+        "rejected": {"sums.jsonl": 3},
         "counts": {task: {"demonstrations": 750, "train": 2000, "validation": 50, "test": 40} for task in TASKS},
         "chance": {task: values[0] for task, values in TASKS.items()},
     }

@@ -129,3 +129,7 @@ def test_metrics_that_a_stage_did_not_write_are_left_out(finished):
         for stage, artifact in finished.artifacts.items()
     }
     Checked(render(dataclasses.replace(finished, artifacts=bare)))
+
+
+def test_rows_that_could_not_be_judged_are_counted(page):
+    assert "3 rows of the problem files could not be judged" in page

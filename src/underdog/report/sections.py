@@ -102,10 +102,10 @@ def accuracy(artifacts: Artifacts) -> Section:
 
 
 def _taught(problems: Artifact | None) -> dict[str, int] | None:
-    """How many problems training could learn from, over all tasks."""
+    """How many problems training could learn from, over all tasks, and how many rows could not be judged."""
     counts = list(problems.metrics.get("counts", {}).values()) if problems else []
     total = {split: sum(task.get(split, 0) for task in counts) for split in ("demonstrations", "train")}
-    return total if counts else None
+    return {**total, "rejected": sum(problems.metrics.get("rejected", {}).values())} if counts else None
 
 
 def _gains(looks: Mapping[str, Artifact]) -> list[dict[str, Any]]:
