@@ -23,7 +23,6 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(help="Look at what has been made.", no_args_is_help=True, suggest_commands=True)
 app.add_typer(runs_app, name="runs")
-jobs_cli.add_to(app)
 app.add_typer(data_app, name="data")
 
 
@@ -251,6 +250,9 @@ def sandbox(
     with make_server(here, host, port) as server:
         print(f"http://{host}:{server.server_port}  kept in by {', '.join(here.layers)}\nCtrl-C stops.", flush=True)
         server.serve_forever()
+
+
+jobs_cli.add_to(app)
 
 
 @runs_app.command("list")
