@@ -12,7 +12,7 @@ from underdog.recipe.schema import Curate
 from underdog.stages.curate import curate
 
 _LINE = "A tokenizer cuts text into pieces that a model knows, and number {} of them is for what it has never seen. "
-_ASKED = "Which of the numbers three, seven and eleven divide one thousand and one, and which of them do not, and why so?"
+_ASKED = "Which of the numbers three, seven and eleven divide one thousand and one, and which of them do not?"
 
 
 def warm() -> None:
