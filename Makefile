@@ -22,12 +22,12 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
-	$(BIN)/python -m underdog.stages.warm   # compiles: once a machine
+	$(BIN)/python -m underdog.warm   # compiles: once a machine
 	touch $@
 
 $(VENV)/.installed-test: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	$(BIN)/python -m underdog.stages.warm
+	$(BIN)/python -m underdog.warm
 	touch $@ $(VENV)/.installed
 
 clean:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,7 +85,8 @@ def test_too_few_labels_are_refused():
 
 
 def test_of_two_signals_that_say_the_same_the_lighter_goes():
-    chosen = [SIGNALS[name] for name in ("fluency", "knowledge_density", "literacy")]
+    weights = {"fluency": 1.0, "knowledge_density": 2.0, "literacy": 1.0}
+    chosen = [replace(SIGNALS[name], weight=weight) for name, weight in weights.items()]
     correlations = np.array([[1.0, 0.95, 0.2], [0.95, 1.0, 0.1], [0.2, 0.1, 1.0]])
     (found,) = find_redundant(chosen, correlations, 0.9)
     assert (found.signal, found.like, found.correlation) == ("fluency", "knowledge_density", 0.95)

@@ -188,7 +188,10 @@ def _events(response: "httpx.Response") -> Generator[dict[str, Any], None, None]
         data = line.removeprefix("data:").strip()
         if data == "[DONE]":
             return
-        chunk = json.loads(data)
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            raise UserError(f"{response.url} sent a line that is no JSON: {data[:200]!r}.") from None
         if "error" in chunk:
             error = chunk["error"]
             raise UserError(f"The server says: {error.get('message', error) if isinstance(error, dict) else error}")

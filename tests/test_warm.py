@@ -1,4 +1,4 @@
-from underdog.stages.warm import warm
+from underdog.warm import warm
 
 
 def test_it_takes_a_few_documents_through_and_leaves_nothing(capsys):
