@@ -3,8 +3,8 @@
     python benchmarks/curate_quality.py [--documents 400]
 
 Two judges: the default one, whose weights were last changed after a look at this corpus; and one whose content columns
-an annotator fills, learned from the odd documents of every kind (`labels`: 8 for good, 1 for bad) and measured, like the
-first, on the even ones.
+an annotator fills, learned from the odd documents of every kind (`labels`: 8 for good, 1 for bad) and measured, like
+the first, on the even ones.
 
 Good: documentation of the installed Python packages. Bad, each kind made from it or read beside it: words in another
 order, letters in another order, licences and change logs, tables and generated code, text of a word model, translated
