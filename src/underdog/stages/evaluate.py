@@ -83,5 +83,6 @@ def _record(sampled: Rollout, greedy: Rollout, tokenizer: Tokenizer) -> dict[str
         "greedy": tokenizer.decode(greedy.completions[0].ids),
         "verdict": greedy.verdicts[0].detail,
         "greedy_reward": greedy.verdicts[0].reward,
+        "sampled": tokenizer.decode(sampled.completions[0].ids),
         "sampled_rewards": sampled.rewards,
     }
