@@ -22,7 +22,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
-	$(BIN)/python -m underdog.warm   # compiles: once a machine
+	$(BIN)/python -m underdog.warm   # compiles: once a checkout
 	touch $@
 
 $(VENV)/.installed-test: $(BIN)/python pyproject.toml constraints.txt

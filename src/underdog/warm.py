@@ -1,6 +1,6 @@
 """Compiles the kernels of curation ahead of time, some 40 seconds of one core: `python -m underdog.warm`.
 
-`make` runs it when it sets up. Without it the first curation on a machine takes as much longer.
+`make` runs it when it sets up. Without it the first curation of a checkout takes as much longer.
 """
 
 import sys
