@@ -68,8 +68,8 @@ class Pool:
     def _arrange(self) -> None:
         self._active = self._memory.get("active", range(len(self.problems)))
         self._retired = self._memory.get("retired", [])
-        named = (self._memory["sorted_for"],) if "sorted_for" in self._memory else ()
-        seed = derive(self._seed, *named) if named else self._seed
+        stage = self._memory.get("sorted_for")
+        seed = self._seed if stage is None else derive(self._seed, stage)
         self._order = Shuffle(len(self._active), seed)
         self._review = Shuffle(max(1, len(self._retired)), derive(seed, "review"))
 

@@ -45,12 +45,10 @@ def advantages(groups: Sequence[Rewards], kind: str) -> list[list[float]]:
     if kind == "centred":
         return centred
     if kind == "group":
-        return [[x / _spread(group) for x in group] if any(group) else group for group in centred]
+        return [_divided(group, _spread(group)) for group in centred]
     everything = [x for group in centred for x in group]
-    if not any(everything):
-        return centred
     middle, spread = math.fsum(everything) / len(everything), _spread(everything)
-    return [[(x - middle) / spread for x in group] for group in centred]
+    return [_divided([x - middle for x in group], spread) for group in centred]
 
 
 def _centred(rewards: Rewards) -> list[float]:
@@ -64,3 +62,7 @@ def _spread(values: Rewards) -> float:
     """Standard deviation of the population around its mean."""
     mean = math.fsum(values) / len(values)
     return math.hypot(*(value - mean for value in values)) / math.sqrt(len(values))
+
+
+def _divided(values: list[float], spread: float) -> list[float]:
+    return [value / spread for value in values] if spread else values
