@@ -69,7 +69,7 @@ REFUSES = SAYS_NOTHING.replace('"delta": {}', '"delta": {"content": "I\'m sorry,
     [
         (500, '{"error": {"message": "overloaded"}}', "overloaded", 4),
         (502, "<html>", "no JSON", 4),
-        (200, "data: {", "Expecting property name", 4),
+        (200, "data: {", "a line that is no JSON", 4),
         (200, "", "broke off", 4),
         (200, SAYS_NOTHING, "empty answer", 1),
         (200, REFUSES, "refused", 1),
