@@ -65,12 +65,10 @@ def refine(
     price_out: PriceOut = 0.0,
 ) -> None:
     """Have answers drafted, judged by a checklist and revised until they are good."""
-    from underdog.synthesis.asking import Budget
     from underdog.synthesis.refine import Refiner, refined_row
-    from underdog.synthesis.work import open_teachers
 
-    budget = Budget(budget_tokens, budget_money, price_in, price_out)
-    models = open_teachers([*teacher, *student, *evaluator], out, budget)
+    limits = (budget_tokens, budget_money, price_in, price_out)
+    models = _open([*teacher, *student, *evaluator], out, *limits)
     drafters, evaluators = models[: len(teacher + student)], models[len(teacher + student) :]
     refiner = Refiner(
         drafters,
@@ -99,12 +97,10 @@ def reconstruct(
     price_out: PriceOut = 0.0,
 ) -> None:
     """Have the reasoning written that leads to the answers; chains that give themselves away are dropped."""
-    from underdog.synthesis.asking import Budget
     from underdog.synthesis.reconstruct import Reconstructor, reconstructed_row
-    from underdog.synthesis.work import open_teachers
 
-    budget = Budget(budget_tokens, budget_money, price_in, price_out)
-    models = open_teachers([teacher, *([judge] if judge else [])], out, budget)
+    limits = (budget_tokens, budget_money, price_in, price_out)
+    models = _open([teacher, *([judge] if judge else [])], out, *limits)
     worker = Reconstructor(models[0], models[-1], summary, max_new_tokens=max_tokens, seed=seed)
     _work(source, out, models, worker.reconstruct, reconstructed_row)
 
@@ -128,6 +124,14 @@ def chains(
         )
     write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     print(f"{out}: {len(rows):,} conversations")
+
+
+def _open(names: list[str], out: Path, *limits: float | None) -> list[Any]:
+    """The models over one cache in `out` and one budget."""
+    from underdog.synthesis.asking import Budget
+    from underdog.synthesis.work import open_teachers
+
+    return open_teachers(names, out, Budget(*limits))
 
 
 def _work(source: Path, out: Path, models: list[Any], step: Callable[..., Any], row: Callable[..., Any]) -> None:

@@ -8,7 +8,7 @@ from underdog.model.adapters import attach, load_adapter, merge, save_adapter
 from underdog.model.attention import Packed, end_to_end
 from underdog.model.fourbit import TABLES, FourBit, pack, unpack
 from underdog.model.weights import load_pretrained, save_pretrained
-from underdog.recipe.schema import Adapter
+from underdog.recipe.teaching import Adapter
 from underdog.tokens.tokenizer import Tokenizer
 
 IDS = torch.arange(3, 60)

@@ -4,7 +4,7 @@ import pytest
 
 from underdog.errors import UserError
 from underdog.recipe.load import replaced
-from underdog.stages.ablate import HELD_OUT, STUDENT, SWITCHES, Difference, ablate, find_switch
+from underdog.stages.ablate import HELD_OUT, SECONDS, STUDENT, SWITCHES, Difference, ablate, find_switch
 from underdog.stages.pipeline import open_run
 
 
@@ -43,7 +43,7 @@ def test_switches_by_name_and_made_on_the_spot():
 def test_every_switch_fits_a_recipe(name, small):
     switch = SWITCHES[name]
     on, off = (replaced(small(), changes).recipe for changes in (switch.on, switch.off))
-    assert switch.off_stage or on != off
+    assert switch.off_until or on != off
 
 
 def test_what_is_compared_differs_in_nothing_else(small):
@@ -57,8 +57,8 @@ def test_what_is_compared_differs_in_nothing_else(small):
 def test_both_arms_run_with_the_same_seeds(small, root, made, watcher):
     result = ablate(small(), find_switch("fg_wsd"), seeds=2, root=root, reporter=watcher, until="evaluate-sft")
     names = [one.name for one in result.differences]
-    assert names[0] == HELD_OUT and names[-2:] == ["pass@1 sampled", "pass@1 greedy"]
-    assert [one.percent for one in result.differences] == [not name.startswith(HELD_OUT) for name in names]
+    assert names[0] == HELD_OUT and names[-3:] == ["pass@1 sampled", "pass@1 greedy", SECONDS]
+    assert [one.percent for one in result.differences] == [not name.startswith((HELD_OUT, SECONDS)) for name in names]
     assert all(len(one.off) == len(one.on) == 2 for one in result.differences)
     loss = result.differences[0]
     assert loss.off[0] == list(made.artifacts["pretrain"].metrics["held_out_loss"].values())[-1]
@@ -80,11 +80,27 @@ def test_fg_wsd_needs_no_more_than_pretraining(small, root, made, watcher):
 def test_two_stages_of_one_run_are_compared(name, stage, small, root, made, watcher):
     resolved = small("control.enabled=true", "reinforce.steps=1")
     result = ablate(resolved, find_switch(name), seeds=1, root=root, reporter=watcher)
-    assert [one.name for one in result.differences] == ["pass@1 sampled", "pass@1 greedy"]
+    assert [one.name for one in result.differences] == ["pass@1 sampled", "pass@1 greedy", SECONDS]
     assert result.runs[0] == result.runs[1]
     sampled = open_run(result.runs[0]).artifacts[f"evaluate-{stage}"].metrics["sampled"]["mean"]
     assert result.differences[0].off == [sampled]
     assert watcher.reused.count(stage) == watcher.stages.count(stage) - (stage == "control")
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "off"),
+    [("distill_over_sft", "distill", "control"), ("distill_over_reinforce", "distill", "reinforce")],
+)
+def test_distillation_is_judged_by_its_own_model(name, on, off, small, root, made, watcher):
+    teacher = made.artifacts["reinforce"].path
+    resolved = small("control.enabled=true", "distill.steps=1", "distill.prompts=2", f"distill.teacher={teacher}")
+    result = ablate(resolved, find_switch(name), seeds=1, root=root, reporter=watcher)
+    arms = {stage: open_run(folder).artifacts for stage, folder in zip((off, on), result.runs, strict=True)}
+    sampled = [arms[stage][f"evaluate-{stage}"].metrics["sampled"]["mean"] for stage in (off, on)]
+    assert [result.differences[0].off, result.differences[0].on] == [[sampled[0]], [sampled[1]]]
+    seconds = result.differences[-1]
+    assert [seconds.off, seconds.on] == [[arms[stage][stage].seconds] for stage in (off, on)]
+    assert "reinforce" not in arms[on] or on == "reinforce"
 
 
 @pytest.mark.parametrize(

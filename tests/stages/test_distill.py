@@ -1,12 +1,17 @@
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
 
 from underdog.errors import UserError
 from underdog.model.weights import load_pretrained
-from underdog.recipe.schema import Distill
+from underdog.recipe.teaching import Distill
 from underdog.stages.distill import distill
 from underdog.stages.pipeline import run_recipe
 from underdog.tokens.tokenizer import Tokenizer
@@ -38,7 +43,7 @@ def teacher(easy, small, root, watcher_class):
 def teach(teacher, make):
     def run(seed=1, **settings):
         said = {"steps": 12, "prompts": 4, "max_new_tokens": 24, "batch_tokens": 256, "samples": 2, "lr": 3e-3}
-        settings = Distill(teacher=str(teacher["sft"].path), **{**said, **settings})
+        settings = Distill(**{"teacher": str(teacher["sft"].path), **said, **settings})
         return make(distill, settings, seed, teacher["pretrain"], teacher["problems"])
 
     return run
@@ -53,6 +58,40 @@ def test_a_student_comes_nearer_to_its_teacher_on_its_own_answers(teach, diverge
 def test_seeds_and_nothing_else_change_the_weights(teach):
     one, same, other = (weights(teach(seed=seed, steps=3).path) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+STAGE = """
+import json, sys
+from pathlib import Path
+from underdog.artifacts.store import Store, load
+from underdog.recipe.teaching import Distill
+from underdog.stages.distill import distill
+
+root, settings, student, problems = sys.argv[1:]
+start, problems = (load(Path(path)) for path in (student, problems))
+settings = Distill.model_validate(json.loads(settings))
+Store(Path(root)).make("distill", lambda out: distill(settings, 1, start, problems, out))
+"""
+
+
+MOMENTS = {"begun": "*.partial", "in the middle": "*.partial/**/step-0000000[4-9]"}
+
+
+@pytest.mark.parametrize(("method", "moment"), [("dpd", "begun"), ("on-policy", "in the middle")])
+def test_a_killed_stage_ends_in_the_same_bits(method, moment, teach, teacher, tmp_path):
+    settings = {"teacher": str(teacher["sft"].path), "method": method, "steps": 12, "prompts": 4, "samples": 2}
+    settings |= {"max_new_tokens": 24, "batch_tokens": 256, "lr": 3e-3}
+    root = tmp_path / "killed"
+    told = [str(root), json.dumps(settings), *(str(teacher[of].path) for of in ("pretrain", "problems"))]
+    env = {**os.environ, "UNDERDOG_SAVE_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", STAGE, *told], env=env)
+    while not list(root.glob(MOMENTS[moment])) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run([sys.executable, "-c", STAGE, *told], env=env, check=True)
+    (killed,) = root.glob("distill-*")
+    assert torch.equal(weights(killed), weights(teach(**settings).path))
 
 
 def test_a_cache_says_what_the_teacher_says(teach):

@@ -8,16 +8,8 @@ from underdog.artifacts.store import Artifact, load
 from underdog.errors import UserError
 from underdog.generate.open import open_model
 from underdog.recipe.schema import Recipe
-from underdog.stages.pipeline import (
-    check_stage,
-    fingerprint,
-    held_out_texts,
-    open_run,
-    run_folder,
-    run_recipe,
-    stages,
-    steps_of_same_time,
-)
+from underdog.stages.order import fingerprint, held_out_texts, stages, steps_of_same_time
+from underdog.stages.pipeline import check_stage, open_run, run_folder, run_recipe
 from underdog.verify.problem_files import read_problems
 
 NAMES = [

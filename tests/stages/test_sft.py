@@ -6,7 +6,8 @@ import torch
 
 from underdog.errors import UserError
 from underdog.model.weights import load_pretrained
-from underdog.recipe.schema import Adapter, Optimizer
+from underdog.recipe.common import Optimizer
+from underdog.recipe.teaching import Adapter
 from underdog.report.table import sentence
 from underdog.stages.pipeline import run_recipe
 from underdog.stages.sft import sft

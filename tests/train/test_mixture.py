@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from underdog.errors import UserError
-from underdog.recipe.schema import Sft, SftStage
+from underdog.recipe.teaching import Sft, SftStage
 from underdog.train.batch import Example
 from underdog.train.data import Shuffled
 from underdog.train.mixture import mixed

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from underdog.errors import UserError
-from underdog.recipe.schema import Sft
+from underdog.recipe.teaching import Sft
 from underdog.train.taught import read_taught
 
 

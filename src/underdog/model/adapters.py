@@ -20,7 +20,7 @@ from underdog.artifacts.files import read_json, write_json
 from underdog.errors import UserError, did_you_mean
 from underdog.model.decoder import Decoder
 from underdog.model.fourbit import FourBit
-from underdog.recipe.schema import Adapter
+from underdog.recipe.teaching import Adapter
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"

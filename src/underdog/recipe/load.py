@@ -221,7 +221,11 @@ def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
             for key, methods in _OF_METHODS.items()
         ),
         ("sft.adapter.", recipe.sft.adapter.kind == "none", "sft.adapter.kind is none"),
-        ("control.", recipe.reinforce.steps == 0, "there is no reinforcement to compare with"),
+        (
+            "control.",
+            recipe.reinforce.steps == recipe.distill.steps == 0,
+            "there is neither reinforcement nor distillation to compare with",
+        ),
         (
             "pretrain.peak_lr",
             recipe.pretrain.preset == "own",

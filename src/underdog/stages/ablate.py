@@ -9,6 +9,7 @@ from typing import Any
 
 from underdog.errors import UserError, did_you_mean
 from underdog.recipe.load import Resolved, parse_override, replaced
+from underdog.stages.order import last_evaluation
 from underdog.stages.pipeline import Reporter, Run, check_stage, run_recipe
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond 30 the normal one is close enough.
@@ -29,9 +30,10 @@ class Switch:
     help: str
     on: Mapping[str, Any]
     off: Mapping[str, Any]
-    until: str = "export"
-    off_stage: str = ""
-    """Where both arms are stages of one run: the one that the off arm is judged by."""
+    until: str = ""
+    """The stage that an arm ends with and is judged by; empty: its last evaluation."""
+    off_until: str = ""
+    """The same of the off arm, where it is another one."""
 
 
 SWITCHES = {
@@ -44,14 +46,21 @@ SWITCHES = {
             {"pretrain.preset": "wsd"},
             "pretrain",
         ),
-        Switch("reinforce", "reinforcement against the same time of more SFT", {}, {}, "evaluate-control", "control"),
+        Switch(
+            "reinforce",
+            "reinforcement against the same time of more SFT",
+            {},
+            {},
+            "evaluate-reinforce",
+            "evaluate-control",
+        ),
         Switch(
             "reinforce_over_sft",
             "reinforcement against the SFT that it starts from",
             {},
             {},
             "evaluate-reinforce",
-            "sft",
+            "evaluate-sft",
         ),
         Switch(
             "reasoning",
@@ -60,7 +69,30 @@ SWITCHES = {
             {"sft.reasoning": False},
             "evaluate-sft",
         ),
-        Switch("distill", "distillation against the SFT that it starts from", {}, {}, "evaluate-distill", "sft"),
+        Switch(
+            "distill",
+            "distillation against the SFT that it starts from",
+            {},
+            {},
+            "evaluate-distill",
+            "evaluate-sft",
+        ),
+        Switch(
+            "distill_over_sft",
+            "distillation against the same time of more SFT",
+            {"reinforce.steps": 0},
+            {"reinforce.steps": 0},
+            "evaluate-distill",
+            "evaluate-control",
+        ),
+        Switch(
+            "distill_over_reinforce",
+            "on-policy distillation from a reinforced teacher against reinforcement of the student",
+            {"distill.method": "on-policy"},
+            {"distill.steps": 0},
+            "evaluate-distill",
+            "evaluate-reinforce",
+        ),
         Switch(
             "dpd_over_dpo",
             "dual preference distillation against DPO on the same pairs",
@@ -186,41 +218,45 @@ def ablate(
     resolved: Resolved, switch: Switch, seeds: int, root: Path, reporter: Reporter, until: str | None = None
 ) -> Ablation:
     """Runs both arms with the same seeds, up to the switch's own stage or `until`; what they share is made once."""
-    until = until or switch.until
+    arms = {"off": (switch.off, switch.off_until or until or switch.until), "on": (switch.on, until or switch.until)}
     figures: dict[str, list[dict[str, float]]] = {"off": [], "on": []}
     folders: list[Path] = []
+    for changes, end in arms.values():
+        recipe = replaced(resolved, changes).recipe
+        check_stage(recipe, end or last_evaluation(recipe))
     first = resolved.recipe.seed
-    arms = {"off": switch.off, "on": switch.on}
-    for changes in arms.values():
-        check_stage(replaced(resolved, changes).recipe, until)
     for seed in range(first, first + seeds):
-        for arm, changes in arms.items():
+        for arm, (changes, end) in arms.items():
             recipe = replaced(resolved, {**changes, "seed": seed}).recipe
-            run = run_recipe(recipe, root, reporter, until)
-            figures[arm].append(_figures(run, switch.off_stage if arm == "off" else ""))
+            run = run_recipe(recipe, root, reporter, end or last_evaluation(recipe))
+            figures[arm].append(_figures(run, end.removeprefix("evaluate-")))
             folders.append(run.folder)
     names = [name for name in figures["on"][0] if name in figures["off"][0]]
     differences = [
-        Difference(name, not name.startswith(HELD_OUT), *([one[name] for one in figures[arm]] for arm in ("off", "on")))
+        Difference(
+            name,
+            not name.startswith((HELD_OUT, SECONDS)),
+            *([one[name] for one in figures[arm]] for arm in ("off", "on")),
+        )
         for name in names
     ]
     return Ablation(switch, seeds, differences, folders)
 
 
 HELD_OUT = "held-out loss"
+SECONDS = "seconds of its stage"
 
 
 def _figures(run: Run, stage: str) -> dict[str, float]:
-    """What a finished run is judged by: the accuracy after `stage` or else of its last model, and the pretrained one's
-    figures where that is what the run is about."""
-    reinforced = "evaluate-reinforce" in run.artifacts
-    if not stage and "evaluate-sft" in run.artifacts:
-        stage = "reinforce" if reinforced else "sft"
-    found = {} if reinforced else _of_pretraining(run.artifacts["pretrain"].metrics)
-    if stage:
-        result = run.artifacts[f"evaluate-{stage}"].metrics
-        found |= {f"pass@1 {how}": result[how]["mean"] for how in ("sampled", "greedy")}
-    return found
+    """What an arm is judged by: the accuracy after `stage` or else of its last model, the pretrained one's figures
+    where that is what the run is about, and how long the stage took."""
+    stage = stage if stage in run.artifacts else run.last
+    found = {}
+    if "pretrain" in run.artifacts and stage in ("pretrain", "sft"):
+        found |= _of_pretraining(run.artifacts["pretrain"].metrics)
+    if result := run.artifacts.get(f"evaluate-{stage}"):
+        found |= {f"pass@1 {how}": result.metrics[how]["mean"] for how in ("sampled", "greedy")}
+    return {**found, SECONDS: run.artifacts[stage].seconds}
 
 
 def _of_pretraining(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from underdog.generate.engine import Engine
 from underdog.lanes import side_by_side
 from underdog.model.decoder import Decoder
 from underdog.model.weights import load_pretrained, save_pretrained
-from underdog.recipe.schema import Distill
+from underdog.recipe.teaching import Distill
 from underdog.seeds import derive
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Batch, Group, collate_groups, cut

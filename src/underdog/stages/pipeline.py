@@ -1,29 +1,22 @@
-"""A whole recipe: which stage reads what, in which order, and the folder of the run."""
+"""A whole recipe: its stages made one after the other, and the folder of the run."""
 
 import os
-import platform
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from glob import glob
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from underdog import world
 from underdog.artifacts.files import digest_json, disk_errors, read_json, write_json
-from underdog.artifacts.store import Artifact, Draft, Store, load
+from underdog.artifacts.store import Artifact, Store, load
 from underdog.errors import UserError, did_you_mean
-from underdog.recipe.schema import Curate, Recipe
-from underdog.seeds import derive
-from underdog.stages.together import make, strategy_for, use_cores
-from underdog.text.sources import expand
-from underdog.verify.problem_files import read_problems
+from underdog.recipe.schema import Recipe
+from underdog.stages.order import MAIN_LINE, stages
+from underdog.stages.together import make, use_cores
 from underdog.verify.sandbox.choose import choose_sandbox
 
 STORE = "store"
 RECORD = "run.json"
-TRAINED = ("base", "pretrain", "sft", "distill", "reinforce", "control")
-"""Stages that end in a checkpoint; each is followed by its evaluation."""
 
 
 class Reporter(Protocol):
@@ -47,11 +40,12 @@ class Run:
     @property
     def model(self) -> Artifact:
         """The last checkpoint of the main line."""
-        return next(
-            self.artifacts[stage]
-            for stage in ("reinforce", "distill", "sft", "pretrain", "base")
-            if stage in self.artifacts
-        )
+        return self.artifacts[self.last]
+
+    @property
+    def last(self) -> str:
+        """The stage that made it."""
+        return next(stage for stage in reversed(MAIN_LINE) if stage in self.artifacts)
 
 
 def run_folder(recipe: Recipe, root: Path) -> Path:
@@ -108,184 +102,6 @@ def check_stage(recipe: Recipe, name: str) -> None:
     names = [stage.name for stage in stages(recipe)]
     if name not in names:
         raise UserError(f'The recipe has no stage "{name}".', hint=did_you_mean(name, names))
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a recipe: what it reads, and the function that makes its artifact."""
-
-    name: str
-    settings: Any
-    parents: tuple[str, ...]
-    build: Callable[[dict[str, Artifact], Draft], None]
-    seed: int | None = None
-    kind: str = ""  # artifacts of the same kind share keys: an evaluation is one, whatever it evaluates
-    version: int = 1  # raised when the code changes what the same settings make
-    distributed: bool = False  # computed by all processes of a run; rank 0 alone makes the others
-
-    def __post_init__(self):
-        object.__setattr__(self, "kind", self.kind or self.name)
-
-
-def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
-    """The stages of a recipe in the order in which they run. `on` says where curation finds its workers."""
-    from underdog.stages.base import base
-    from underdog.stages.distill import distill
-    from underdog.stages.evaluate import evaluate
-    from underdog.stages.export import export
-    from underdog.stages.problems import problems
-    from underdog.stages.reinforce import reinforce
-    from underdog.stages.sft import sft
-
-    r = recipe
-    precision = {"precision": r.compute.precision}  # of what says how to compute, all that changes a result
-
-    def seed(stage: str) -> int:
-        return derive(r.seed, stage)
-
-    def evaluation(stage: str) -> Stage:
-        return Stage(
-            f"evaluate-{stage}",
-            r.evaluate.model_dump(),
-            (stage, "problems"),
-            lambda p, out: evaluate(r.evaluate, seed("evaluate"), p[stage], p["problems"], out),
-            seed("evaluate"),
-            kind="evaluate",
-        )
-
-    yield Stage(
-        "problems",
-        {**r.problems.model_dump(exclude={"sandbox"}), "contents": fingerprint(r.problems.files)},
-        (),
-        lambda p, out: problems(r.problems, r.problems.seed, out),
-    )
-    if r.base:
-        yield Stage(
-            "base", {"folder": r.base, "contents": fingerprint([r.base])}, (), lambda p, out: base(Path(r.base), out)
-        )
-        yield evaluation("base")
-    else:
-        yield from _pretraining(r, precision, seed("pretrain"), on)
-        yield evaluation("pretrain")
-    start = "base" if r.base else "pretrain"
-    taught = {**r.sft.model_dump(), **precision, "contents": fingerprint(file_sources(r.sft.data))}
-    yield Stage(
-        "sft",
-        taught,
-        (start, "problems"),
-        lambda p, out: sft(r.sft, r.sft.steps, seed("sft"), p[start], p["problems"], out, strategy_for(r.compute)),
-        seed("sft"),
-        distributed=True,
-    )
-    yield evaluation("sft")
-    last = "sft"
-    if r.distill.steps:
-        yield Stage(
-            "distill",
-            {**r.distill.model_dump(), "contents": fingerprint([r.distill.teacher])},
-            ("sft", "problems"),
-            lambda p, out: distill(r.distill, seed("distill"), p["sft"], p["problems"], out),
-            seed("distill"),
-        )
-        yield evaluation("distill")
-        last = "distill"
-    learner = last  # what reinforcement starts from
-    if r.reinforce.steps:
-        yield Stage(
-            "reinforce",
-            r.reinforce.model_dump(),
-            (learner, "problems"),
-            lambda p, out: reinforce(r.reinforce, seed("reinforce"), p[learner], p["problems"], out),
-            seed("reinforce"),
-        )
-        yield evaluation("reinforce")
-        if r.control.enabled:
-            yield Stage(
-                "control",
-                taught,
-                (*dict.fromkeys(("sft", learner)), "reinforce", "problems"),
-                lambda p, out: sft(
-                    r.sft,
-                    steps_of_same_time(p["sft"], p["reinforce"]),
-                    seed("control"),
-                    p[learner],
-                    p["problems"],
-                    out,
-                    strategy_for(r.compute),
-                ),
-                seed("control"),
-                distributed=True,
-            )
-            yield evaluation("control")
-        last = "reinforce"
-    yield Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out))
-
-
-def _pretraining(r: Recipe, precision: dict[str, str], seed: int, on: str) -> Iterator[Stage]:
-    """The stages from raw text to a base model."""
-    from underdog.stages.pretrain import pretrain
-    from underdog.stages.tokenize import tokenize
-
-    yield Stage(
-        "curate",
-        {**r.curate.model_dump(), "contents": fingerprint(expand(r.curate.sources + _examples(r.curate)))},
-        ("problems",),
-        lambda p, out: _curate(r, p["problems"], out, on),
-        version=2,
-    )
-    yield Stage(
-        "tokenize",
-        r.tokenizer.model_dump(),
-        ("curate", "problems"),
-        lambda p, out: tokenize(r.tokenizer, p["curate"], p["problems"], out),
-    )
-    yield Stage(
-        "pretrain",
-        {"pretrain": r.pretrain.model_dump(by_alias=True), "model": r.model.model_dump(), **precision},
-        ("tokenize",),
-        lambda p, out: pretrain(r.pretrain, r.model, seed, p["tokenize"], out, strategy_for(r.compute)),
-        seed,
-        distributed=True,
-    )
-
-
-def _curate(recipe: Recipe, problems: Artifact, out: Draft, on: str) -> None:
-    from underdog.stages.curate import curate  # brings compiled kernels along, which only this stage needs
-
-    curate(recipe.curate, held_out_texts(problems), out, recipe.threads or os.cpu_count() or 1, on)
-
-
-def steps_of_same_time(sft: Artifact, reinforce: Artifact) -> int:
-    """How many more steps of SFT take the time that reinforcement took, from both manifests."""
-    return max(1, round(sft.metrics["steps"] * reinforce.seconds / sft.seconds))
-
-
-def held_out_texts(problems: Artifact) -> dict[str, str]:
-    """The problems that no training text may contain, by id."""
-    held_out = [p for split in ("validation", "test") for p in read_problems(problems.path / f"{split}.jsonl")]
-    return {problem.id: problem.prompt[-1].content for problem in held_out}
-
-
-def file_sources(data: Sequence[str]) -> list[str]:
-    """Of what SFT reads, the user's files."""
-    return [source for source in data if source != "demonstrations"]
-
-
-def _examples(curate: Curate) -> list[str]:
-    """Files beside the sources that the judge learns from."""
-    return [*curate.reference, *curate.unlike, *([curate.labels] if curate.labels else [])]
-
-
-def fingerprint(sources: Sequence[str]) -> list[Any]:
-    """What the user's files are like now, so that changed files are read anew. Built-in corpora hang on Python."""
-    found: list[Any] = []
-    for source in sources:
-        path = Path(source).expanduser()
-        paths = [str(path)] if path.exists() else sorted(glob(str(path), recursive=True))
-        folders = [path for path in map(Path, paths) if path.is_dir()]
-        files = [*map(Path, paths), *(file for folder in folders for file in sorted(folder.rglob("*")))]
-        found += [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
-    return [*found, platform.python_version()]
 
 
 def _record(run: Run) -> None:

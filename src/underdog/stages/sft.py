@@ -5,7 +5,7 @@ from underdog.artifacts.store import Artifact, Draft
 from underdog.errors import UserError
 from underdog.model.adapters import attach, merge, save_adapter
 from underdog.model.weights import load_pretrained
-from underdog.recipe.schema import Sft
+from underdog.recipe.teaching import Sft
 from underdog.seeds import derive
 from underdog.tokens.conversation_files import write_aside
 from underdog.tokens.tokenizer import Tokenizer

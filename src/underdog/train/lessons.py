@@ -11,7 +11,7 @@ from underdog.artifacts.files import read_json, write_json
 from underdog.errors import UserError
 from underdog.generate.engine import Engine
 from underdog.generate.interface import Sampling
-from underdog.recipe.schema import Distill
+from underdog.recipe.teaching import Distill
 from underdog.seeds import derive
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Answer, Group

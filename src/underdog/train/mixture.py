@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from underdog.errors import UserError, did_you_mean
-from underdog.recipe.schema import Sft
+from underdog.recipe.teaching import Sft
 from underdog.seeds import derive
 from underdog.tokens.phases import apportion, take_turns
 from underdog.train.batch import Example

@@ -7,7 +7,7 @@ from glob import glob
 from pathlib import Path
 
 from underdog.errors import UserError
-from underdog.recipe.schema import Sft
+from underdog.recipe.teaching import Sft
 from underdog.tokens.chat import rows
 from underdog.tokens.conversation_files import Aside, read_conversations
 from underdog.tokens.messages import Conversation
