@@ -4,11 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from importlib.resources import files
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from underdog.generate.session import Delta, Deltas, Model, collect
@@ -18,17 +17,12 @@ from underdog.serve.guard import Limits, install_guard
 from underdog.serve.jobs import install_jobs
 from underdog.serve.line import Line, Turn
 from underdog.serve.metrics import Metrics, install_metrics
+from underdog.serve.page import install_page
 from underdog.serve.requests import ChatRequest, CompletionRequest, EmbeddingRequest, Sampled
 from underdog.serve.responses import Continuation, Reply, embeddings, event, model_card
 
 T = TypeVar("T")
 Form = Reply | Continuation
-
-PAGE = files("underdog.serve") / "page.html"
-PAGE_RULES = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
@@ -38,7 +32,6 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
     app.state.line = line = Line(served.capabilities.parallel, limits.inside)
     metrics = Metrics(lambda: line.inside)
     card = model_card(served, created=int(time.time()))
-    page = PAGE.read_text(encoding="utf-8")
     install_handlers(app)
     install_guard(app, limits)
     install_metrics(app, metrics)
@@ -63,6 +56,7 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
         return embeddings(served.name, vectors, tokens, asked.encoding_format == "base64")
 
     install_jobs(app, served, line, limits)
+    install_page(app)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
@@ -80,10 +74,6 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
     @app.get("/metrics")
     async def read_metrics() -> Response:
         return metrics.page()
-
-    @app.get("/")
-    async def chat_page() -> HTMLResponse:
-        return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_RULES, "Referrer-Policy": "no-referrer"})
 
     async def answer(request: Request, asked: Sampled, form: Form, begin: Callable[[], Deltas]) -> Response:
         check_model(asked.model, served)

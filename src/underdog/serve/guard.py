@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from underdog.serve.bodies import BODY_LIMIT
 from underdog.serve.errors import error_body
 from underdog.serve.line import MOST
+from underdog.serve.page import HOME
 
-OPEN = ("/", "/health")  # what needs no key
+OPEN = ("/", "/health")  # what needs no key, nor does the page's own code
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ def install_guard(app: FastAPI, limits: Limits) -> None:
         app.add_middleware(CORSMiddleware, allow_origins=limits.origins, allow_methods=["*"], allow_headers=["*"])
 
 
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(HOME)
+
+
 class Keys:
     """Turns away who brings no key."""
 
@@ -41,7 +46,7 @@ class Keys:
         self._keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN or self._knows(dict(scope["headers"])):
+        if scope["type"] != "http" or _is_open(scope["path"]) or self._knows(dict(scope["headers"])):
             await self._app(scope, receive, send)
             return
         body = error_body(401, "A valid API key is needed: Authorization: Bearer KEY.", code="invalid_api_key")
