@@ -7,8 +7,8 @@ The contestants take turns, each in a process of its own, several rounds; median
 - `products`: the machine's FLOP/s in the matrix products of a training step and nothing else: those of every weight,
   forward and backward, on the shapes that our trainer uses, each core working alone. A trainer's FLOP/s are the
   model's: those products and attention's.
-- rows of equal length: this project's trainer, transformers' Trainer (eager and compiled), litgpt's GPT and a loop in
-  nanoGPT's style over PyTorch's own operations. Same model, same data, same batch, float32, AdamW.
+- rows of equal length: this project's trainer and transformers' Trainer (each eager and compiled), litgpt's GPT and a
+  loop in nanoGPT's style over PyTorch's own operations. Same model, same data, same batch, float32, AdamW.
 - documents of mixed length: the same trainers on the same documents. Those that cannot pack documents pad each to the
   longest of its batch; what counts is useful tokens a second. (transformers packs only for attention kernels that CPUs
   do not have.)
@@ -63,14 +63,14 @@ def useful(batch: Documents) -> int:
     return sum(len(document) - 1 for document in batch)
 
 
-def underdog(stream: Iterator[Documents], enough: Callable[[], bool]) -> None:
+def underdog(stream: Iterator[Documents], enough: Callable[[], bool], compiled: bool = False) -> None:
     from underdog.lanes import open_lanes
     from underdog.model.config import ModelConfig
     from underdog.model.decoder import Decoder
-    from underdog.recipe.schema import Optimizer
+    from underdog.recipe.schema import Compute, Optimizer
     from underdog.train.batch import Example, collate, cut
     from underdog.train.objectives import next_token
-    from underdog.train.strategy import PART_TOKENS
+    from underdog.train.strategy import PART_TOKENS, Local
     from underdog.train.trainer import Trainer
 
     open_lanes(os.cpu_count() or 1)
@@ -88,7 +88,7 @@ def underdog(stream: Iterator[Documents], enough: Callable[[], bool]) -> None:
         norm_eps=1e-6,
         tied=False,
     )
-    trainer = Trainer(Decoder(config).initialise(1), Optimizer(), next_token)
+    trainer = Trainer(Decoder(config).initialise(1), Optimizer(), next_token, Local(Compute(compile=compiled)))
     for batch in stream:
         examples = [Example(document, [True] * len(document)) for document in batch]
         parts = cut(examples, lambda example: len(example.ids) - 1, PART_TOKENS)
@@ -274,6 +274,7 @@ def products(stream: Iterator[Documents], enough: Callable[[], bool]) -> None:
 CONTESTANTS: dict[str, Contestant] = {
     "products": products,
     "underdog": underdog,
+    "underdog compiled": partial(underdog, compiled=True),
     "transformers": transformers,
     "transformers compiled": partial(transformers, compiled=True),
     "litgpt": litgpt,
@@ -315,7 +316,7 @@ def main() -> None:
         found: dict[str, list[dict[str, float]]] = {}
         for _ in range(args.rounds):
             for name in args.only:
-                if data == "mixed" and name in ("products", "transformers compiled"):
+                if data == "mixed" and name in ("products", "transformers compiled", "underdog compiled"):
                     continue  # products know no documents; every new length compiles anew
                 command = [sys.executable, __file__, "--measure", name, data, "--seconds", str(args.seconds)]
                 done = subprocess.run(command, capture_output=True, text=True)
