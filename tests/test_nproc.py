@@ -93,8 +93,9 @@ def test_killed_with_torchrun_it_goes_on(texts, one, two, tmp_path):
     assert weights(root) == weights(two[0])
 
 
-def test_a_mistake_is_told_once(texts, one, tmp_path):
-    process = start(texts, begun(one, tmp_path), "--nproc", "2", "--set", "pretrain.epochs=0.01")
+@pytest.mark.parametrize("mistake", ["pretrain.epochs=0.01", "compute.context_parallel=3"])
+def test_a_mistake_is_told_once(texts, one, tmp_path, mistake):
+    process = start(texts, begun(one, tmp_path), "--nproc", "2", "--set", mistake)
     said, complaint = process.communicate(timeout=300)
     assert process.returncode == 2, said + complaint
     assert complaint.count("error:") == 1 and len(complaint.strip().splitlines()) <= 2, complaint

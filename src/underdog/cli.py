@@ -90,8 +90,10 @@ def run(
     from underdog.report.live import LiveReporter
     from underdog.report.outcome import finish
     from underdog.stages.pipeline import check_stage, run_recipe
+    from underdog.stages.together import check_processes
 
     check_stage(resolved.recipe, until)
+    check_processes(resolved.recipe.compute)
     world.join()
     if resolved.recipe.compute.precision == "bf16":
         from underdog.train.hardware import bf16_warning

@@ -145,6 +145,16 @@ def test_memory_for_arithmetic_changes_no_bit(several, calm, tmp_path):
     assert_same_bits(calm("muon"), tmp_path)
 
 
+@pytest.mark.parametrize(("size", "sharing"), [(4, 2), (3, 3)])
+def test_processes_that_share_sequences_follow_the_curve_of_one(several, tmp_path, size, sharing):
+    for name in ("one", "several"):
+        (tmp_path / name).mkdir()
+    compute = Compute(context_parallel=sharing, activation_checkpointing=size == 4)
+    assert several.together(tmp_path / "several", STEPS, size=size, kind="adamw", compute=compute) == [0] * size
+    several.alone(tmp_path / "one", STEPS, kind="adamw")
+    assert_close(tmp_path / "several", tmp_path / "one")
+
+
 def test_bfloat16_stays_near(several, calm, tmp_path):
     assert several.together(tmp_path, STEPS, compute=Compute(precision="bf16")) == [0, 0]
     for exact, rough in zip(records(calm("muon")), records(tmp_path), strict=True):

@@ -17,6 +17,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from underdog.model.config import Scoring
 
 PLAIN = Scoring()
+MOST_PAIRS = 2**26
+"""Pairs of a query and a key that are computed together, unless a single sequence has more: what bounds a mask."""
 
 
 class Attention(ABC):
@@ -31,10 +33,11 @@ class Attention(ABC):
 
     def to(self, device: torch.device) -> None:
         """Follows the model to where it is."""
-        _move(self, device)
+        move(self, device)
 
 
-def _move(holder: object, device: torch.device) -> None:
+def move(holder: object, device: torch.device) -> None:
+    """Moves the tensors that an object holds."""
     for name, value in vars(holder).items():
         if isinstance(value, Tensor):
             setattr(holder, name, value.to(device))
@@ -61,6 +64,16 @@ class Span:
         return self.length * self.whole
 
 
+def places(spans: Sequence[Span]) -> tuple[Tensor, Tensor]:
+    """Each token's place in its own sequence, and that sequence's length [N]."""
+    positions, lengths = torch.empty(2, sum(span.length for span in spans), dtype=torch.int64)
+    for span in spans:
+        here = slice(span.start, span.start + span.length)
+        positions[here] = torch.arange(span.prefix_length, span.whole)
+        lengths[here] = span.whole
+    return positions, lengths
+
+
 def end_to_end(lengths: Sequence[int]) -> list[Span]:
     """Sequences of these lengths, one after the other."""
     return [Span(start, length) for start, length in zip(accumulate(lengths, initial=0), lengths, strict=False)]
@@ -75,12 +88,8 @@ class Packed(Attention):
 
     def __init__(self, spans: Sequence[Span]):
         """The spans cover the N tokens, each token once, in any order."""
-        self.positions, self.lengths = torch.empty(2, sum(span.length for span in spans), dtype=torch.int64)
-        for span in spans:
-            here = slice(span.start, span.start + span.length)
-            self.positions[here] = torch.arange(span.prefix_length, span.whole)
-            self.lengths[here] = span.whole
-        self._blocks = [_Block(group) for group in _of_like_length(spans)]
+        self.positions, self.lengths = places(spans)
+        self._blocks = [Block(group) for group in of_like_length(spans)]
 
     def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, scoring: Scoring = PLAIN) -> Tensor:
         if len(self._blocks) == 1 and self._blocks[0].is_view:
@@ -95,10 +104,10 @@ class Packed(Attention):
 
     def to(self, device: torch.device) -> None:
         for holder in (self, *self._blocks):
-            _move(holder, device)
+            move(holder, device)
 
 
-class _Block:
+class Block:
     """Sequences padded to the longest among them; either all of them have a prefix or none has.
 
     `queries_SQ` and `keys_SL` name the token at each place, `own_M` the places of queries whose results are kept: not
@@ -116,11 +125,10 @@ class _Block:
         self.keys_SL = torch.where(steps_L < prefix, prefix_start + steps_L, own_SL)
         self.queries_SQ = start + torch.minimum(steps_Q, length - 1)
         self.own_M = (steps_Q < length).flatten().nonzero().squeeze(1)
-        self.distance_SQL = None
-        if prefix.any():
-            self.distance_SQL = (prefix + steps_Q)[:, :, None] - steps_L
-        places = self.keys_SL.numel()
-        self.is_view = len(self.own_M) == places and bool((self.keys_SL.flatten() == torch.arange(places)).all())
+        self.distance_SQL = (prefix + steps_Q)[:, :, None] - steps_L if prefix.any() else None
+        self._masks: dict[int | None, Tensor] = {}  # by window: most layers share one
+        keys = self.keys_SL.flatten()
+        self.is_view = len(self.own_M) == len(keys) and bool((keys == torch.arange(len(keys))).all())
 
     def attend(self, q_SQHE: Tensor, k_SLKE: Tensor, v_SLKE: Tensor, scoring: Scoring) -> Tensor:
         """Causal attention; returns [S * Q, H, E]."""
@@ -128,11 +136,17 @@ class _Block:
         if self.distance_SQL is None:
             out = _causal(q, k, v, scoring)
         else:
-            mask = self.distance_SQL >= 0
-            if scoring.window:
-                mask &= self.distance_SQL < scoring.window
-            out = _masked(q, k, v, mask[:, None], scoring)
+            out = _masked(q, k, v, self._mask(scoring.window), scoring)
         return out.transpose(1, 2).flatten(0, 1)
+
+    def _mask(self, window: int | None) -> Tensor:
+        """Who of a sequence that goes on from a prefix may look at whom [S, 1, Q, L]."""
+        if window not in self._masks:
+            mask_SQL = self.distance_SQL >= 0
+            if window:
+                mask_SQL &= self.distance_SQL < window
+            self._masks[window] = mask_SQL[:, None]
+        return self._masks[window]
 
 
 def _causal(q_SHLE: Tensor, k_SKLE: Tensor, v_SKLE: Tensor, scoring: Scoring) -> Tensor:
@@ -167,13 +181,14 @@ def _masked(q_SHLE: Tensor, k_SKCE: Tensor, v_SKCE: Tensor, mask: Tensor, scorin
     return scores.masked_fill(~mask, float("-inf")).softmax(-1) @ v_SHCE
 
 
-def _of_like_length(spans: Sequence[Span], waste: float = 1.3) -> list[list[Span]]:
-    """Groups sequences so that padding costs at most about `waste` times their own attention."""
+def of_like_length(spans: Sequence[Span], waste: float = 1.3) -> list[list[Span]]:
+    """Groups sequences so that padding costs at most about `waste` times their own attention, MOST_PAIRS at a time."""
     groups: list[list[Span]] = []
     for span in sorted(spans, key=lambda span: (span.prefix_length > 0, -span.work, span.start)):
         first = groups[-1][0] if groups else None
         alike = first and (first.prefix_length > 0) == (span.prefix_length > 0)
-        if alike and first.work <= waste * max(span.work, 16 * 16):
+        bounded = first and first.work * (len(groups[-1]) + 1) <= MOST_PAIRS
+        if alike and bounded and first.work <= waste * max(span.work, 16 * 16):
             groups[-1].append(span)
         else:
             groups.append([span])

@@ -220,6 +220,9 @@ class Compute(Section):
     part_tokens: Count | None = None
     """Tokens that one forward and backward pass holds; a step has as many passes as its tokens need. None: 512 on a
     CPU, whose cores each work on a part, and 16,384 on a GPU."""
+    context_parallel: Count = 1
+    """Processes that share each sequence: for contexts that one device's memory does not hold. --nproc is a multiple
+    of it."""
 
 
 class Recipe(Section):

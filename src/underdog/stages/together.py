@@ -10,11 +10,25 @@ from typing import TYPE_CHECKING, Any
 from underdog import world
 from underdog.artifacts.files import disk_errors
 from underdog.artifacts.store import Artifact, Draft, JoinedDraft, Store, load
+from underdog.errors import UserError
 from underdog.lanes import open_lanes
 from underdog.recipe.schema import Compute
 
 if TYPE_CHECKING:  # what only looks at runs needs no torch
     from underdog.train.strategy import Strategy
+
+
+def check_processes(compute: Compute) -> None:
+    """
+    Raises:
+        UserError: the processes of the run cannot form the groups that are to share sequences.
+    """
+    size = compute.context_parallel
+    if world.size() % size:
+        raise UserError(
+            f"compute.context_parallel is {size}, and the run has {world.size()} process(es).",
+            hint=f"Start a multiple of {size} (--nproc {size}), or set it to 1.",
+        )
 
 
 def strategy_for(compute: Compute) -> "Strategy":

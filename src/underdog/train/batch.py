@@ -1,13 +1,13 @@
 """What a training step reads: sequences laid end to end, with a weight for each token."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from underdog.model.attention import Span, end_to_end
+from underdog.model.attention import Attention, Packed, Span, end_to_end
 
 T = TypeVar("T")
 
@@ -27,12 +27,20 @@ class Batch:
     def tokens(self) -> int:
         return len(self.ids_N)
 
+    def attention(self) -> Attention:
+        """What the model needs for a forward pass over the batch."""
+        return Packed(self.spans)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+        """The fields that hold a value for each token, changed."""
+        changed = {name: change(getattr(self, name)) for name in ("ids_N", "targets_N", "weights_N")}
+        return {**changed, "extra": {name: change(values) for name, values in self.extra.items()}}
+
     def to(self, device: torch.device) -> "Batch":
         """The batch where the model is."""
         if self.ids_N.device == device:
             return self
-        tensors = (tensor.to(device) for tensor in (self.ids_N, self.targets_N, self.weights_N))
-        return Batch(*tensors, self.spans, {name: value.to(device) for name, value in self.extra.items()}, self.counts)
+        return replace(self, **self.each(lambda values: values.to(device)))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from underdog.model.attention import Packed
 from underdog.model.decoder import Decoder
 from underdog.train.batch import Batch
 from underdog.train.logprobs import cross_entropy, target_logprobs
@@ -33,7 +32,7 @@ def taught_hidden(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
     Tokens without loss, prompts above all, never reach the output head.
     """
     taught_M = batch.weights_N.nonzero().squeeze(1)
-    return model(batch.ids_N, Packed(batch.spans))[taught_M], taught_M
+    return model(batch.ids_N, batch.attention())[taught_M], taught_M
 
 
 def policy_logprobs(model: Decoder, batch: Batch, temperature: float) -> tuple[Tensor, Tensor, Tensor]:

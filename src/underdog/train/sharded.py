@@ -2,7 +2,8 @@
 
 Each process holds a slice of every weight, gradient and moment, gathers a block's weights when it is that block's turn,
 and computes its share of the batch. The parts of a batch are dealt out in turn and every sum is divided by the weighted
-tokens of the whole batch, so that the batch, and the loss, are the same however many processes there are.
+tokens of the whole batch, so that the batch, and the loss, are the same however many processes there are. With
+`compute.context_parallel` it is groups of so many processes that parts are dealt to, and a group shares each sequence.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ from underdog.model.attention import Span
 from underdog.model.decoder import Decoder
 from underdog.recipe.schema import Compute
 from underdog.train.batch import Batch
+from underdog.train.context import Group
 from underdog.train.objectives import Objective
 from underdog.train.strategy import Counts, Figures, Strategy, count
 
@@ -35,6 +37,7 @@ class Sharded(Strategy):
     def __init__(self, compute: Compute | None = None, device: str = "cpu"):
         super().__init__(compute, device)
         self.leads = world.rank() == 0
+        self._group = Group(self.compute.context_parallel)
 
     def place(self, model: Decoder) -> None:
         super().place(model)
@@ -48,7 +51,7 @@ class Sharded(Strategy):
             module.set_force_sum_reduction_for_comms(True)
 
     def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:
-        own, counts = _dealt(parts)
+        own, counts = self._dealt(parts)
         model.zero_grad(set_to_none=True)
         total: dict[str, float] = {}
         for index, part in enumerate(own):
@@ -57,6 +60,19 @@ class Sharded(Strategy):
             loss.backward()
             total = {name: total.get(name, 0.0) + value for name, value in found.items()}
         return dict(zip(total, _summed(list(total.values())), strict=True))
+
+    def _dealt(self, parts: Iterable[Batch]) -> tuple[list[Batch], Counts]:
+        """This process's parts, and what the components of the whole batch are divided by.
+
+        Gathering weights takes every process, so all of them compute equally many parts: who has one part less
+        computes an idle one, a single token without weight.
+        """
+        parts = list(parts)
+        groups = world.size() // self._group.size
+        own = parts[world.rank() // self._group.size :: groups]
+        if len(own) < -(-len(parts) // groups):
+            own.append(_idle(parts[0]))
+        return [self._group.share(part) for part in own], count(parts)
 
     def whole(self, model: Decoder) -> Decoder:
         """Gathers weight by weight, so that no process but the first ever holds more than one of them whole."""
@@ -86,19 +102,6 @@ class Sharded(Strategy):
 
     def agree(self, value: T) -> T:
         return world.agree(value)
-
-
-def _dealt(parts: Iterable[Batch]) -> tuple[list[Batch], Counts]:
-    """This process's parts, and what the components of the whole batch are divided by.
-
-    Gathering weights takes every process, so all of them compute equally many parts: who has one part less computes
-    an idle one, a single token without weight.
-    """
-    parts = list(parts)
-    own = parts[world.rank() :: world.size()]
-    if len(own) < -(-len(parts) // world.size()):
-        own.append(_idle(parts[0]))
-    return own, count(parts)
 
 
 def _idle(part: Batch) -> Batch:
