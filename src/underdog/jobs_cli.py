@@ -1,5 +1,6 @@
 """The verbs of the narrow jobs: a table in, the same table with results out."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,52 +12,135 @@ Column = Annotated[str, typer.Option(help="The column with the texts.")]
 Out = Annotated[
     Path | None, typer.Option(help="Where the results go; a stopped job goes on there.", show_default=False)
 ]
+Workers = Annotated[
+    int, typer.Option(help="Rows at once: threads where the model draws side by side, else processes.", min=1)
+]
+Labels = Annotated[list[str], typer.Option("--label", help='A label, or "name: description" (repeatable).')]
+HeldOutFile = Annotated[
+    Path | None, typer.Option(help="Labelled rows that set calibration and threshold.", show_default=False)
+]
+HeldOutLabel = Annotated[str, typer.Option(help="Their column with the labels.")]
+MostWrong = Annotated[float, typer.Option(help="Most of what is kept that may be wrong, with 95 % confidence.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    for verb in (classify, extract, entities, tune):
+    for verb in (classify, route, extract, entities, normalize, tune):
         app.command()(verb)
 
 
 def classify(
     file: Table,
     model: JobModel,
-    label: Annotated[list[str], typer.Option(help='A label, or "name: description" (repeatable).')] = [],  # noqa: B006
+    label: Labels = [],  # noqa: B006
     multi: Annotated[bool, typer.Option("--multi", help="Any number of labels may hold.")] = False,
     abstain: Annotated[float, typer.Option(help="Least probability of an answer.", min=0, max=1)] = 0.0,
+    held_out: HeldOutFile = None,
+    label_column: HeldOutLabel = "label",
+    error: MostWrong = 0.05,
     column: Column = "text",
+    workers: Workers = 1,
     out: Out = None,
 ) -> None:
-    """Sort texts into labels: probabilities from one pass over the labels, no text is generated."""
-    from underdog.tasks.run import classify_file
+    """Sort texts into labels: probabilities from one pass over the labels, no text is generated.
 
-    print(classify_file(file, model, label, out, column, multi, abstain))
+    Names with "/" are a hierarchy ("card/lost"): where only its upper level is sure, that is the answer.
+    """
+    from underdog.tasks.run import HeldOut, Over, classify_file
+
+    held = HeldOut(held_out, label_column, error) if held_out else None
+    print(classify_file(Over(file, out, column, workers), model, label, multi, abstain, held))
+
+
+def route(
+    file: Table,
+    model: JobModel,
+    held_out: Annotated[
+        Path, typer.Option(help="Labelled rows that set calibration and threshold.", show_default=False)
+    ],
+    label: Labels = [],  # noqa: B006
+    to: Annotated[list[str], typer.Option(help='"label: service" that takes its texts (repeatable).')] = [],  # noqa: B006
+    large: Annotated[str | None, typer.Option(help="Model that answers the rest.", show_default=False)] = None,
+    label_column: HeldOutLabel = "label",
+    error: MostWrong = 0.02,
+    local_cost: Annotated[float, typer.Option(help="Of one text.", min=0)] = 0.0,
+    large_cost: Annotated[float, typer.Option(help="Of one text.", min=1e-12)] = 1.0,
+    column: Column = "text",
+    workers: Workers = 1,
+    out: Out = None,
+) -> None:
+    """Say who answers each text: a service, the local model, or a large one.
+
+    Prints the share that is kept, its risk, and what it saves.
+    """
+    from underdog.tasks.run import HeldOut, Over, route_file
+
+    held, costs = HeldOut(held_out, label_column, error), (local_cost, large_cost)
+    print(route_file(Over(file, out, column, workers), model, label, to, large, held, costs))
 
 
 def extract(
     file: Table,
     model: JobModel,
-    form: Annotated[Path, typer.Option(help="JSON: a schema, or an object whose values say what is wanted.")],
+    form: Annotated[
+        str,
+        typer.Option(help="JSON: a schema, or an object whose values say what is wanted; or file.py:PydanticModel."),
+    ],
     column: Column = "text",
+    workers: Workers = 1,
     out: Out = None,
 ) -> None:
     """Fill a form from each text; every value with the place where it stands."""
-    from underdog.tasks.run import extract_file
+    from underdog.tasks.run import Over, extract_file
 
-    print(extract_file(file, model, form, out, column))
+    print(extract_file(Over(file, out, column, workers), model, form))
 
 
 def entities(
     file: Table,
     model: JobModel,
     type_: Annotated[list[str], typer.Option("--type", help='A type, or "name: examples" (repeatable).')],
+    window: Annotated[int, typer.Option(help="Characters that are read at once.", min=1)] = 2000,
+    overlap: Annotated[int, typer.Option(help="Characters that a window shares with the next.", min=0)] = 200,
     column: Column = "text",
+    workers: Workers = 1,
     out: Out = None,
 ) -> None:
     """Find names and other things in each text, with checked places."""
-    from underdog.tasks.run import entities_file
+    from underdog.tasks.run import Over, entities_file
 
-    print(entities_file(file, model, type_, out, column))
+    print(entities_file(Over(file, out, column, workers), model, type_, window, overlap))
+
+
+def normalize(
+    file: Table,
+    columns: Annotated[
+        list[str],
+        typer.Option(
+            "--column", help='"column: kind" of date, time, amount, phone, name, spelling, style (repeatable).'
+        ),
+    ],
+    region: Annotated[
+        str | None, typer.Option(help='Whose dates, commas and phone numbers: "RU", "US", …', show_default=False)
+    ] = None,
+    language: Annotated[list[str], typer.Option(help="Languages of the texts (repeatable).")] = ["en", "ru"],  # noqa: B006
+    now: Annotated[
+        datetime | None, typer.Option(help='What "tomorrow" starts from; else today.', show_default=False)
+    ] = None,
+    prefer: Annotated[
+        str, typer.Option(help="Where a date without a year lies: past, future, current_period.")
+    ] = "current_period",
+    model: Annotated[str | None, typer.Option(help="Asked where the rules cannot tell.", show_default=False)] = None,
+    tone: Annotated[str, typer.Option(help='For style: how the model is to rewrite ("formal and short").')] = "",
+    workers: Workers = 1,
+    out: Out = None,
+) -> None:
+    """Bring dates, amounts, phone numbers, names, spelling and style to one form; every value says who decided it."""
+    from underdog.tasks.normalize.place import Place
+    from underdog.tasks.run import Over, normalize_file
+
+    today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    place = Place(tuple(language), region, now or today, prefer)
+    print(normalize_file(Over(file, out, "", workers), columns, place, model, tone))
 
 
 def tune(

@@ -21,6 +21,19 @@ def test_a_form_is_filled_and_entities_are_found(scripted, serving):
         assert found["entities"] == [{"start": 0, "end": 4, "type": "city", "text": "Rome"}] and found["invented"] == 1
 
 
+def test_texts_are_normalized_and_routed(api):
+    found = post(api, "normalize", input="1,5 млн руб.", kind="amount").json()
+    assert found == {"model": "tiny", "value": "1500000 RUB", "by": "rules"}
+    found = post(api, "normalize", input="03/04/2025", kind="date", rules_only=True, now="2026-11-22T10:00:00").json()
+    assert found["value"] is None and found["readings"] == ["2025-04-03", "2025-03-04"]
+    found = post(api, "route", labels={"a": "", "b": ""}, least=0.0, services={"a": "s", "b": "s"}).json()
+    assert found["to"] == "s" and found["label"] in ("a", "b")
+    assert post(api, "classify", labels={"a": "", "b": ""}, multi=True, abstain=1e-9).json()["labels"].keys() == {
+        "a",
+        "b",
+    }
+
+
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
@@ -29,6 +42,9 @@ def test_a_form_is_filled_and_entities_are_found(scripted, serving):
         ("classify", {"labels": {"a": "", "b": ""}, "input": "x " * 500}, "context holds 256"),
         ("extract", {"form": {"type": "object", "not": {}}}, "$.not"),
         ("entities", {"types": {}}, "types: "),
+        ("normalize", {"kind": "dates"}, 'Did you mean "date"?'),
+        ("normalize", {"kind": "date", "region": "XX"}, "no region"),
+        ("route", {"labels": {"a": "", "b": ""}}, "least is missing"),
     ],
 )
 def test_what_is_wrong_is_a_400(api, path, body, words):

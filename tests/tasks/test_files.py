@@ -1,9 +1,7 @@
-import json
-
 import pytest
 
 from underdog.errors import UserError
-from underdog.tasks.files import read_table, run_over, texts_of, write_table
+from underdog.tasks.files import read_table, texts_of, write_table
 
 ROWS = [{"id": 1, "text": "a, b"}, {"id": 2, "text": "Größe\n🙂"}]
 
@@ -37,39 +35,13 @@ def test_a_bad_table_is_named(tmp_path, name, content, words):
         texts_of(read_table(path), "text", path)
 
 
-def test_a_stopped_job_goes_on_where_it_was(tmp_path):
-    rows = [{"text": str(i)} for i in range(6)]
-    out, worked = tmp_path / "out.jsonl", []
-
-    def work(index):
-        worked.append(index)
-        if len(worked) == 4:
-            raise KeyboardInterrupt
-        return {"length": index}
-
-    with pytest.raises(KeyboardInterrupt):
-        run_over(rows, work, out, {"a": 1})
-    part = tmp_path / "out.jsonl.part"
-    assert not out.exists()
-    part.write_text(part.read_text() + '{"leng')  # it was killed in the middle of a line
-    run_over(rows, work, out, {"a": 1})
-    assert worked == [0, 1, 2, 3, 3, 4, 5]
-    assert [json.loads(line) for line in out.read_text().splitlines()] == [
-        {"text": str(i), "length": i} for i in range(6)
-    ]
-    assert not part.exists()
+def test_columns_that_only_some_rows_have_and_values_of_several_types(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_table([{"a": 1}, {"a": "x", "b": [1]}], path)
+    assert read_table(path) == [{"a": "1", "b": None}, {"a": '"x"', "b": [1]}]
 
 
-def test_other_settings_begin_anew(tmp_path):
-    out = tmp_path / "out.csv"
-
-    def fail(index):
-        if index:
-            raise KeyboardInterrupt
-        return {"x": 0}
-
-    with pytest.raises(KeyboardInterrupt):
-        run_over(ROWS, fail, out, {"a": 1})
-    seen = []
-    run_over(ROWS, lambda index: seen.append(index) or {"x": index}, out, {"a": 2})
-    assert seen == [0, 1]
+def test_a_table_of_a_spreadsheet_has_a_mark_before_its_first_column(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("\ufefftext\nа\n".encode())
+    assert read_table(path) == [{"text": "а"}]

@@ -6,8 +6,9 @@ from pydantic import BaseModel
 
 from underdog.errors import UserError
 from underdog.generate.structure import StructureError
-from underdog.tasks.classify import Classifier, levels, several, softmax
-from underdog.tasks.entities import Entity, EntityFinder, place, windows
+from underdog.tasks.calibrate import softmax
+from underdog.tasks.classify import Classified, Classifier, MultiClassifier, deepest, levels
+from underdog.tasks.entities import Entity, EntityFinder, merged, place, windows
 from underdog.tasks.extract import Extractor, find, schema_of
 
 LABELS = {"refund": "wants money back", "card/lost": "", "card/new": ""}
@@ -37,10 +38,32 @@ def test_levels_of_a_hierarchy_add_up():
     assert shares == pytest.approx({"refund": 0.2, "card": 0.8, "card/lost": 0.5, "card/new": 0.3})
 
 
+@pytest.mark.parametrize(("least", "answer"), [(0.0, "card/lost"), (0.5, "card/lost"), (0.6, "card"), (0.85, None)])
+def test_a_hierarchy_is_answered_as_deep_as_it_is_sure(least, answer):
+    shares = {"refund": 0.2, "card/lost": 0.5, "card/new": 0.3}
+    assert deepest(shares, least) == answer
+    assert Classified(answer, shares).confidence == pytest.approx(0.8 if answer == "card" else 0.5)
+
+
+def test_a_level_that_is_a_label_itself_stands_where_it_is_the_likeliest():
+    assert deepest({"card": 0.6, "card/lost": 0.2, "other": 0.2}, 0.0) == "card"
+
+
+def test_labelled_rows_set_the_temperature(real):
+    texts = ["Where is my money?", "My card is gone.", "A new card, please.", "I want it back.", "Stolen!"]
+    classifier = Classifier(real, LABELS)
+    wrong = [min(one.probabilities, key=one.probabilities.get) for one in map(classifier, texts)]
+    doubtful = classifier.calibrated(texts, wrong)  # it is always wrong: it must not be sure of anything
+    assert doubtful.temperature > 10
+    assert max(doubtful("My card is gone.").probabilities.values()) < 0.36
+    with pytest.raises(UserError, match='"lost" is none of the labels'):
+        classifier.calibrated(["a"], ["lost"])
+
+
 def test_several_labels_are_questions_of_their_own(real):
-    everything = several(real, "My card is gone.", LABELS, threshold=0.0)
+    everything = MultiClassifier(real, LABELS, threshold=0.0)("My card is gone.")
     assert list(everything) == list(LABELS) and all(0 <= share <= 1 for share in everything.values())
-    assert several(real, "My card is gone.", LABELS, threshold=1.01) == {}
+    assert MultiClassifier(real, LABELS, threshold=1.01)("My card is gone.") == {}
 
 
 def test_a_large_score_does_not_overflow():
@@ -76,6 +99,13 @@ def test_a_form_is_filled_with_places(says):
     assert extracted.spans == {"$.buyer": (0, 9), "$.total": (25, 28), "$.city": None, "$.items[0]": (29, 34)}
 
 
+def test_a_value_that_comes_twice_has_two_places_and_numbers_are_found_however_they_are_written(says):
+    said = {"cities": ["Rome", "Rome", "Rome"], "total": 1234.5}
+    text = "Rome 1 234,50 Rome"
+    spans = Extractor(says(lambda prompt: json.dumps(said)), {"cities": [""], "total": 0.0})(text).spans
+    assert spans == {"$.cities[0]": (0, 4), "$.cities[1]": (14, 18), "$.cities[2]": (0, 4), "$.total": (5, 13)}
+
+
 class Order(BaseModel):
     city: str
     days: int = 1
@@ -85,6 +115,12 @@ class Order(BaseModel):
 def test_three_kinds_of_forms(form):
     schema = schema_of(form)
     assert schema["type"] == "object" and set(schema["properties"]) == {"city", "days"}
+
+
+def test_a_pydantic_model_comes_back_as_itself(says):
+    extracted = Extractor(says(lambda prompt: '{"city": "Rome", "days": 3}'), Order)("3 days in Rome")
+    assert extracted.value == Order(city="Rome", days=3)
+    assert extracted.spans == {"$.city": (10, 14), "$.days": (0, 1)}
 
 
 def test_a_template_whose_values_look_like_a_schemas():
@@ -125,6 +161,16 @@ def test_nested_entities_and_long_texts(says):
 
     found = EntityFinder(says(answer), {"x": ""}, window=100, overlap=30)(text)
     assert [(e.start, e.end) for e in found.entities] == [(150, 168), (164, 168)]
+
+
+def test_what_a_window_cut_off_gives_way_to_the_whole():
+    whole, cut, nested = (
+        Entity(90, 108, "x", "University of Rome"),
+        Entity(90, 100, "x", "University"),
+        Entity(104, 108, "x", "Rome"),
+    )
+    assert merged({whole, nested}, {cut, nested}) == (whole, nested)
+    assert merged({nested}, {cut}) == (cut, nested)
 
 
 @pytest.mark.parametrize(("size", "overlap"), [(10, 3), (40, 0), (7, 6), (1000, 10)])

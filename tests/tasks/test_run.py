@@ -7,6 +7,7 @@ pytest.importorskip("sklearn")
 from typer.testing import CliRunner
 
 from underdog.cli import app
+from underdog.errors import UserError
 from underdog.model.weights import save_pretrained
 
 
@@ -47,7 +48,9 @@ def test_a_tuned_classifier_takes_the_models_place(table, tmp_path):
     assert done.exit_code == 0 and "3 labels, 120 rows" in done.output
     assert json.loads((tmp_path / "c" / "report.json").read_text())["rows"] == 12
     done = underdog("classify", table, "--model", tmp_path / "c", "--out", tmp_path / "out.csv")
-    assert done.exit_code == 0 and (tmp_path / "out.csv").read_text().startswith("text,label,confidence\n")
+    assert done.exit_code == 0 and (tmp_path / "out.csv").read_text().startswith(
+        "text,label,classify_label,confidence\n"
+    )
 
 
 def test_a_form_is_filled_over_a_file(model, tmp_path):
@@ -57,3 +60,72 @@ def test_a_form_is_filled_over_a_file(model, tmp_path):
     done = underdog("extract", tmp_path / "few.jsonl", "--model", model, "--form", tmp_path / "form.json")
     assert done.exit_code == 0, done.output
     assert results(tmp_path / "few.extract.jsonl") == [{"text": "a", "extracted": {"k": "x"}, "spans": {"$.k": None}}]
+
+
+def test_held_out_rows_set_what_is_abstained_from_and_routed(table, labelled, tmp_path):
+    assert underdog("tune", table, "--out", tmp_path / "c").exit_code == 0
+    held = tmp_path / "held.jsonl"
+    rows = [*zip(*labelled(200, seed=1), strict=True), *(("something else", "none") for _ in range(20))]
+    held.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    few = tmp_path / "few.jsonl"
+    few.write_text('{"text": "stolen card"}\n{"text": "what is this"}\n')
+    done = underdog("classify", few, "--model", tmp_path / "c", "--held-out", held)
+    assert done.exit_code == 0 and "kept 9" in done.output, done.output
+    sure, doubtful = results(tmp_path / "few.classify.jsonl")
+    assert sure["label"] == "lost" and doubtful["label"] is None and sure["confidence"] > doubtful["confidence"]
+    words = ("--to", "lost: cards", "--local-cost", "0.1")
+    done = underdog("route", few, "--model", tmp_path / "c", "--held-out", held, "--error", 0.05, *words)
+    assert done.exit_code == 0 and "costs 8" in done.output, done.output
+    assert [(row["to"], row["label"]) for row in results(tmp_path / "few.route.jsonl")] == [
+        ("cards", "lost"),
+        ("large", None),
+    ]
+
+
+def test_columns_are_normalized(tmp_path):
+    pytest.importorskip("dateparser")
+    (tmp_path / "t.jsonl").write_text('{"when": "завтра", "tel": "8 (912) 345-67-89"}\n{"when": null, "tel": "?"}\n')
+    words = ("--column", "when: date", "--column", "tel: phone", "--region", "RU", "--now", "2026-11-22")
+    done = underdog("normalize", tmp_path / "t.jsonl", *words)
+    assert done.exit_code == 0, done.output
+    first, second = results(tmp_path / "t.normalize.jsonl")
+    assert (
+        first["when_date"] == "2026-11-23" and first["when_date_by"] == "rules" and first["tel_phone"] == "+79123456789"
+    )
+    assert second["when_date"] is None and second["tel_phone_by"] is None and second["tel_phone_readings"] == []
+
+
+FORM = """
+from pydantic import BaseModel
+
+class Order(BaseModel):
+    city: bool
+"""
+
+
+def test_a_form_may_be_a_pydantic_model(model, tmp_path):
+    (tmp_path / "few.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "form.py").write_text(FORM)
+    done = underdog("extract", tmp_path / "few.jsonl", "--model", model, "--form", f"{tmp_path / 'form.py'}:Order")
+    assert done.exit_code == 0 and results(tmp_path / "few.extract.jsonl")[0]["extracted"]["city"] in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("classify", "t.csv", "--model", "x", "--label", "a", "--label", "a: b"), '"a" is said twice'),
+        (("normalize", "t.csv", "--column", "text: dat"), 'no kind "dat"'),
+        (("normalize", "t.csv", "--column", "txt: date"), 'no column "txt"'),
+        (("extract", "t.csv", "--model", "x", "--form", "no.json"), "no.json is not JSON"),
+        (("classify", "t.csv", "--model", "x", "--label", "a", "--out", "t.csv"), "is the table itself"),
+    ],
+)
+def test_what_is_wrong_is_told(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("text\na\n")
+    with pytest.raises(UserError, match=said):
+        underdog(*words)
+    assert (tmp_path / "t.csv").read_text() == "text\na\n" and [*tmp_path.glob("*.part")] in (
+        [],
+        [tmp_path / "t.extract.csv.part"],
+    )

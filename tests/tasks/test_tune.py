@@ -3,7 +3,8 @@ import pytest
 pytest.importorskip("sklearn")
 
 from underdog.errors import UserError
-from underdog.tasks.tune import Tuned, _calibration_error, tune
+from underdog.tasks.calibrate import calibration_error, fit_temperature
+from underdog.tasks.tune import Tuned, tune
 
 
 def test_a_file_of_examples_becomes_a_classifier_that_comes_back_the_same(labelled, tmp_path):
@@ -30,6 +31,18 @@ def test_what_cannot_be_tuned_is_told(tmp_path):
         Tuned.load(tmp_path)
 
 
-def test_calibration_error():
-    assert _calibration_error([0.75] * 4, [True, True, True, False]) == 0
-    assert _calibration_error([1.0] * 4, [True, True, False, False]) == pytest.approx(0.5)
+def testcalibration_error():
+    assert calibration_error([0.75] * 4, [True, True, True, False]) == 0
+    assert calibration_error([1.0] * 4, [True, True, False, False]) == pytest.approx(0.5)
+
+
+def test_the_temperature_is_that_of_the_scores():
+    """Labels drawn from the softmax of scores at temperature 2 are likeliest near 2."""
+    import numpy as np
+
+    draw = np.random.default_rng(0)
+    scores = draw.normal(0, 4, (4000, 5))
+    shares = np.exp(scores / 2) / np.exp(scores / 2).sum(1, keepdims=True)
+    right = [int(draw.choice(5, p=row)) for row in shares]
+    assert fit_temperature(scores, right) == pytest.approx(2, rel=0.15)
+    assert fit_temperature([], []) == 1.0

@@ -1,12 +1,15 @@
 """The narrow jobs over HTTP: a text in, a result out.
 
-POST /v1/classify {model, input, labels: {name: description}, abstain}
-POST /v1/extract  {model, input, form}
-POST /v1/entities {model, input, types: {name: description}}
+POST /v1/classify  {model, input, labels: {name: description}, multi, abstain}
+POST /v1/route     {model, input, labels: {name: description}, least, services: {label: service}}
+POST /v1/extract   {model, input, form}
+POST /v1/entities  {model, input, types: {name: description}}
+POST /v1/normalize {model, input, kind, region, languages, now, prefer, tone, rules_only}
 """
 
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Request
 from pydantic import Field
@@ -16,52 +19,71 @@ from underdog.serve.bodies import Body, read_body
 from underdog.serve.errors import check_model, plainly
 from underdog.serve.guard import Limits
 from underdog.serve.line import Line
-from underdog.tasks.classify import Classifier
+from underdog.tasks import jobs
+from underdog.tasks.classify import Classifier, MultiClassifier
 from underdog.tasks.entities import EntityFinder
 from underdog.tasks.extract import Extractor
+from underdog.tasks.normalize.normalizer import Normalizer
+from underdog.tasks.normalize.place import LANGUAGES, PREFER, Place
+from underdog.tasks.router import Router
 
 
-class ClassifyRequest(Body):
+class JobRequest(Body):
     model: str
     input: str
+
+
+Asked = TypeVar("Asked", bound=JobRequest)
+
+
+class ClassifyRequest(JobRequest):
     labels: dict[str, str] = Field(min_length=2, max_length=500)
+    multi: bool = False
     abstain: float = Field(0.0, ge=0, le=1)
 
 
-class ExtractRequest(Body):
-    model: str
-    input: str
+class RouteRequest(JobRequest):
+    labels: dict[str, str] = Field(min_length=2, max_length=500)
+    least: float = Field(ge=0, le=1)
+    services: dict[str, str] = Field(default_factory=dict)
+
+
+class ExtractRequest(JobRequest):
     form: dict[str, Any]
 
 
-class EntitiesRequest(Body):
-    model: str
-    input: str
+class EntitiesRequest(JobRequest):
     types: dict[str, str] = Field(min_length=1, max_length=100)
 
 
+class NormalizeRequest(JobRequest):
+    kind: str
+    region: str | None = None
+    languages: list[str] = Field(default_factory=lambda: [*LANGUAGES])
+    now: Annotated[datetime | None, Field(strict=False)] = None
+    prefer: str = PREFER[0]
+    tone: str = ""
+    rules_only: bool = False  # the model is not asked
+
+
 def install_jobs(app: FastAPI, served: Model, line: Line, limits: Limits) -> None:
-    @app.post("/v1/classify", response_model=None)
-    async def classify(request: Request) -> dict[str, Any]:
-        asked = await read_body(request, ClassifyRequest, limits.body)
-        return await run(asked.model, lambda: _classified(served, asked))
+    def serve(path: str, kind: type[Asked], do: Callable[[Model, Asked], dict[str, Any]]) -> None:
+        @app.post(path, response_model=None)
+        async def endpoint(request: Request) -> dict[str, Any]:
+            asked = await read_body(request, kind, limits.body)
+            check_model(asked.model, served)
+            return {"model": served.name, **await line.call(lambda: plainly(lambda: do(served, asked), str))}
 
-    @app.post("/v1/extract", response_model=None)
-    async def extract(request: Request) -> dict[str, Any]:
-        asked = await read_body(request, ExtractRequest, limits.body)
-        return await run(asked.model, lambda: _extracted(served, asked))
-
-    @app.post("/v1/entities", response_model=None)
-    async def entities(request: Request) -> dict[str, Any]:
-        asked = await read_body(request, EntitiesRequest, limits.body)
-        return await run(asked.model, lambda: _entities(served, asked))
-
-    async def run(model: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        check_model(model, served)
-        return {"model": served.name, **await line.call(lambda: plainly(work, str))}
+    serve("/v1/classify", ClassifyRequest, _classified)
+    serve("/v1/route", RouteRequest, _routed)
+    serve("/v1/extract", ExtractRequest, _extracted)
+    serve("/v1/entities", EntitiesRequest, _entities)
+    serve("/v1/normalize", NormalizeRequest, _normalized)
 
 
 def _classified(served: Model, asked: ClassifyRequest) -> dict[str, Any]:
+    if asked.multi:
+        return {"labels": MultiClassifier(served, asked.labels, asked.abstain or 0.5)(asked.input)}
     found = Classifier(served, asked.labels, asked.abstain)(asked.input)
     return {"label": found.label, "confidence": found.confidence, "probabilities": dict(found.probabilities)}
 
@@ -72,6 +94,15 @@ def _extracted(served: Model, asked: ExtractRequest) -> dict[str, Any]:
 
 
 def _entities(served: Model, asked: EntitiesRequest) -> dict[str, Any]:
-    found = EntityFinder(served, asked.types)(asked.input)
-    listed = [{"start": e.start, "end": e.end, "type": e.type, "text": e.text} for e in found.entities]
-    return {"entities": listed, "invented": found.invented}
+    return jobs.found(EntityFinder(served, asked.types)(asked.input))
+
+
+def _normalized(served: Model, asked: NormalizeRequest) -> dict[str, Any]:
+    now = (asked.now or datetime.now()).replace(tzinfo=None)
+    place = Place(asked.languages, asked.region, now, asked.prefer)
+    normalizer = Normalizer(place, None if asked.rules_only else served, asked.tone)
+    return jobs.normalized(normalizer(asked.input, asked.kind))
+
+
+def _routed(served: Model, asked: RouteRequest) -> dict[str, Any]:
+    return vars(Router(Classifier(served, asked.labels), asked.least, asked.services)(asked.input))

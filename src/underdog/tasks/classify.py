@@ -1,17 +1,19 @@
 """Which of some labels a text has: probabilities out of one pass, no text is generated.
 
 Each label is scored as the answer to a prompt that describes them all. What the model favours whatever the text is
-("contextual calibration", Zhao et al. 2021, section 5) is taken off: its scores for a text without content. Below a
-threshold the answer is "none of these".
+("contextual calibration", Zhao et al. 2021, section 5) is taken off: its scores for a text without content. Labelled
+rows set the temperature under which the probabilities mean what they say (`Classifier.calibrated`). Below a threshold
+the answer is "none of these", or, in a hierarchy, the level that is still sure.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from underdog.errors import UserError
+from underdog.errors import UserError, did_you_mean
 from underdog.generate.session import Model
+from underdog.tasks.ask import described
+from underdog.tasks.calibrate import fit_temperature, softmax
 from underdog.tokens.messages import Message
 
 EMPTY = "N/A"  # a text without content
@@ -20,14 +22,17 @@ SEPARATOR = "/"  # between the levels of a hierarchical label
 
 @dataclass(frozen=True)
 class Classified:
-    """`label` is None where the classifier abstains."""
+    """`label` is None where the classifier abstains; in a hierarchy it may be a level above the labels."""
 
     label: str | None
     probabilities: Mapping[str, float]  # of each label; they add up to one
 
     @property
     def confidence(self) -> float:
-        return max(self.probabilities.values())
+        """Probability of the label; where there is none, of the likeliest."""
+        if self.label is None or self.label in self.probabilities:
+            return max(self.probabilities.values())
+        return levels(self.probabilities)[self.label]
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,11 @@ class Classifier:
     """Sorts texts into labels.
 
     Args:
-        labels: name -> description, which may be empty. Names with "/" are a hierarchy: `levels` adds them up.
+        labels: name -> description, which may be empty. Names with "/" are a hierarchy, which is answered from its top
+            down: "card/lost" becomes "card" where only so much is sure.
         abstain: least probability of an answer.
         task: what the labels say about a text.
+        temperature: what scores are divided by.
 
     Raises:
         UserError: there are fewer than two labels, or the model cannot score.
@@ -47,6 +54,7 @@ class Classifier:
     labels: Mapping[str, str]
     abstain: float = 0.0
     task: str = "Classify the text."
+    temperature: float = 1.0
 
     def __post_init__(self):
         if len(self.labels) < 2 or not all(self.labels):
@@ -57,19 +65,47 @@ class Classifier:
 
     def __call__(self, text: str) -> Classified:
         """Raises ContextFull: the text and the labels do not fit into the model's context."""
-        scores = [score - usual for score, usual in zip(self._scores(text), self._usual, strict=True)]
-        probabilities = dict(zip(self.labels, softmax(scores), strict=True))
-        best = max(probabilities, key=probabilities.__getitem__)
-        return Classified(best if probabilities[best] >= self.abstain else None, probabilities)
+        shares = softmax([score / self.temperature for score in self.scores(text)])
+        probabilities = dict(zip(self.labels, shares, strict=True))
+        return Classified(deepest(probabilities, self.abstain), probabilities)
+
+    def scores(self, text: str) -> list[float]:
+        """Log-probability of each label, less what it has whatever the text is."""
+        return [score - usual for score, usual in zip(self._scores(text), self._usual, strict=True)]
+
+    def calibrated(self, texts: Sequence[str], labels: Sequence[str]) -> "Classifier":
+        """The same one with the temperature under which these labels are likeliest.
+
+        Raises:
+            UserError: a label is none of the classifier's.
+        """
+        known = list(self.labels)
+        for label in labels:
+            if label not in known:
+                raise UserError(f'"{label}" is none of the labels.', hint=did_you_mean(label, known))
+        right = [known.index(label) for label in labels]
+        return replace(self, temperature=fit_temperature([self.scores(text) for text in texts], right))
 
     @cached_property
     def _usual(self) -> list[float]:
         return self._scores(EMPTY)
 
     def _scores(self, text: str) -> list[float]:
-        lines = [f"- {name}: {about}" if about else f"- {name}" for name, about in self.labels.items()]
-        asked = "\n".join([self.task, "Answer with one of these labels and nothing else:", *lines, "", f"Text: {text}"])
-        return self.model.score([Message("user", asked)], list(self.labels))
+        lines = [self.task, "Answer with one of these labels and nothing else:", *described(self.labels)]
+        return self.model.score([Message("user", "\n".join([*lines, "", f"Text: {text}"]))], list(self.labels))
+
+
+def deepest(probabilities: Mapping[str, float], least: float) -> str | None:
+    """From the top of the hierarchy down, at each level the likeliest, as long as it has the least probability and is
+    likelier than the level above on its own."""
+    sums = levels(probabilities)
+    answer = None
+    while below := [name for name in sums if name.rpartition(SEPARATOR)[0] == (answer or "")]:
+        best = max(below, key=sums.__getitem__)
+        if sums[best] < max(least, probabilities.get(answer or "", 0.0)):
+            break
+        answer = best
+    return answer
 
 
 def levels(probabilities: Mapping[str, float]) -> dict[str, float]:
@@ -83,19 +119,23 @@ def levels(probabilities: Mapping[str, float]) -> dict[str, float]:
     return sums
 
 
-def several(model: Model, text: str, labels: Mapping[str, str], threshold: float = 0.5) -> dict[str, float]:
-    """Labels that hold, any number of them, each with its probability: each is a question of its own."""
-    found = {}
-    for name, about in labels.items():
-        what = f'"{name}" ({about})' if about else f'"{name}"'
-        judge = Classifier(model, {"yes": "", "no": ""}, task=f"Does the label {what} hold for the text?")
-        share = judge(text).probabilities["yes"]
-        if share >= threshold:
-            found[name] = share
-    return found
+class MultiClassifier:
+    """Any number of labels may hold: each is a question of its own, whose answer is a probability."""
+
+    def __init__(self, model: Model, labels: Mapping[str, str], threshold: float = 0.5):
+        """Raises UserError: there is no label, or the model cannot score."""
+        if not labels or not all(labels):
+            raise UserError("A classifier needs labels, none of them empty.")
+        self.threshold = threshold
+        answers = {"yes": "", "no": ""}
+        self._judges = {name: Classifier(model, answers, task=_holds(name, about)) for name, about in labels.items()}
+
+    def __call__(self, text: str) -> dict[str, float]:
+        """The labels that hold, each with its probability."""
+        shares = {name: judge(text).probabilities["yes"] for name, judge in self._judges.items()}
+        return {name: share for name, share in shares.items() if share >= self.threshold}
 
 
-def softmax(scores: Sequence[float]) -> list[float]:
-    top = max(scores)
-    shares = [math.exp(score - top) for score in scores]
-    return [share / sum(shares) for share in shares]
+def _holds(name: str, about: str) -> str:
+    what = f'"{name}" ({about})' if about else f'"{name}"'
+    return f"Does the label {what} hold for the text?"

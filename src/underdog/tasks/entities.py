@@ -4,16 +4,14 @@ The model lists them under a grammar, window by window; what it lists is looked 
 checked: `text[start:end]` is the entity. What does not stand there was invented, and is left out and counted.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from underdog.errors import UserError
-from underdog.generate.options import Options
-from underdog.generate.session import Model, collect
+from underdog.generate.session import Model
 from underdog.generate.structure import Structure
+from underdog.tasks.ask import ask, described, object_of
 from underdog.tasks.extract import find
-from underdog.tokens.messages import Message
 
 
 @dataclass(frozen=True, order=True)
@@ -57,34 +55,30 @@ class EntityFinder:
             raise UserError(f"Windows of {self.window} characters cannot overlap by {self.overlap}.")
 
     def __call__(self, text: str) -> Found:
-        found: set[Entity] = set()
+        whole: set[Entity] = set()
+        cut: set[Entity] = set()
         invented = 0
         for start, end in windows(text, self.window, self.overlap):
             listed = self._listed(text[start:end])
             placed = list(place(listed, text[start:end], start))
             invented += len(listed) - len(placed)
-            found.update(placed)
-        return Found(tuple(sorted(found)), invented)
+            edges = {start, end} - {0, len(text)}
+            for one in placed:
+                (cut if {one.start, one.end} & edges else whole).add(one)
+        return Found(merged(whole, cut), invented)
 
     def _listed(self, text: str) -> list[tuple[str, str]]:
         """(text, type) of what the model sees, in its order."""
-        types = [f"- {name}: {about}" if about else f"- {name}" for name, about in self.types.items()]
-        asked = "\n".join(
-            ["List the entities of these types, each exactly as it stands in the text:", *types, "", f"Text: {text}"]
-        )
-        item = {
-            "type": "object",
-            "properties": {"text": {"type": "string", "minLength": 1}, "type": {"enum": list(self.types)}},
-            "required": ["text", "type"],
-            "additionalProperties": False,
-        }
+        types = described(self.types)
+        asked = [
+            "List the entities of these types, each exactly as it stands in the text:",
+            *types,
+            "",
+            f"Text: {text}",
+        ]
+        item = object_of(text={"type": "string", "minLength": 1}, type={"enum": list(self.types)})
         structure = Structure.json_schema({"type": "array", "items": item, "maxItems": self.most})
-        answer = collect(self.model.reply([Message("user", asked)], Options(0.0, structure=structure, thinking=False)))
-        try:
-            said = json.loads(answer.message.content)
-        except ValueError:
-            raise UserError(f"The list of entities was not finished: {answer.finish.notice}") from None
-        return [(one["text"], one["type"]) for one in said]
+        return [(one["text"], one["type"]) for one in ask(self.model, "\n".join(asked), structure)]
 
 
 def place(listed: Sequence[tuple[str, str]], text: str, offset: int = 0) -> Iterator[Entity]:
@@ -96,6 +90,16 @@ def place(listed: Sequence[tuple[str, str]], text: str, offset: int = 0) -> Iter
             behind[wanted, kind] = span[1]
             start, end = span
             yield Entity(offset + start, offset + end, kind, text[start:end])
+
+
+def merged(whole: Set[Entity], cut: Set[Entity]) -> tuple[Entity, ...]:
+    """In the order of the text. What touches the edge of its window (`cut`) may be part of something longer, and gives
+    way where another window saw that."""
+
+    def covered(one: Entity) -> bool:
+        return any(w.type == one.type and w.start <= one.start and one.end <= w.end for w in whole)
+
+    return tuple(sorted({*whole, *(one for one in cut if not covered(one))}))
 
 
 def windows(text: str, size: int, overlap: int) -> Iterator[tuple[int, int]]:

@@ -8,15 +8,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from underdog.errors import UserError
 from underdog.generate.json_schema import TYPES
-from underdog.generate.options import Options
-from underdog.generate.session import Model, collect
+from underdog.generate.session import Model
 from underdog.generate.structure import Structure
-from underdog.tokens.messages import Message
+from underdog.tasks.ask import NoAnswer, ask
+from underdog.tasks.numbers import NUMBER, numbers
 
 SCHEMAS = {"$ref", "anyOf", "oneOf", "allOf"}  # what makes an object a schema without a type
 Span = tuple[int, int]  # characters of the text, end exclusive
@@ -24,7 +25,8 @@ Span = tuple[int, int]  # characters of the text, end exclusive
 
 @dataclass(frozen=True)
 class Extracted:
-    """`spans`: JSON path of each string or number -> its place in the text, None where it does not stand there."""
+    """`value`: JSON, or an instance where the form was a pydantic model. `spans`: JSON path of each string or number ->
+    its place in the text, None where it does not stand there."""
 
     value: Any
     spans: Mapping[str, Span | None]
@@ -54,16 +56,16 @@ class Extractor:
         return Structure.json_schema(schema_of(self.form))
 
     def __call__(self, text: str) -> Extracted:
-        """Raises UserError: the answer was cut off before the form was filled."""
+        """Raises NoAnswer: the answer was cut off before the form was filled, or the pydantic model refuses it."""
         form = json.dumps(self._structure.schema, ensure_ascii=False)
-        asked = f"{self.task}\n\nForm (JSON Schema): {form}\n\nText: {text}"
-        options = Options(0.0, structure=self._structure, thinking=False)
-        answer = collect(self.model.reply([Message("user", asked)], options))
+        value = ask(self.model, f"{self.task}\n\nForm (JSON Schema): {form}\n\nText: {text}", self._structure)
+        spans = dict(_places(value, text, "$", {}))
+        if not hasattr(self.form, "model_validate"):
+            return Extracted(value, spans)
         try:
-            value = json.loads(answer.message.content)
-        except ValueError:
-            raise UserError(f"The form was not filled: {answer.finish.notice}") from None
-        return Extracted(value, dict(_places(value, text, "$")))
+            return Extracted(self.form.model_validate(value), spans)
+        except ValueError as problem:  # what a validator of its own says
+            raise NoAnswer(f"The form does not take {json.dumps(value, ensure_ascii=False)}: {problem}") from None
 
 
 def schema_of(form: Any) -> Any:
@@ -92,15 +94,20 @@ def _template(value: Any) -> dict[str, Any]:
     return {"type": [kinds.get(type(value), "string"), "null"], **described}
 
 
-def _places(value: Any, text: str, path: str) -> Iterator[tuple[str, Span | None]]:
+def _places(value: Any, text: str, path: str, behind: dict[str, int]) -> Iterator[tuple[str, Span | None]]:
+    """`behind`: value -> where its last place ended: one that comes again is its next occurrence, if there is one."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _places(inner, text, f"{path}.{name}")
+            yield from _places(inner, text, f"{path}.{name}", behind)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _places(inner, text, f"{path}[{index}]")
+            yield from _places(inner, text, f"{path}[{index}]", behind)
     elif isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
-        yield path, find(str(value), text)
+        place = find if isinstance(value, str) else find_number
+        span = place(str(value), text, behind.get(str(value), 0)) or place(str(value), text)
+        if span:
+            behind[str(value)] = span[1]
+        yield path, span
 
 
 def find(wanted: str, text: str, start: int = 0) -> Span | None:
@@ -114,3 +121,11 @@ def find(wanted: str, text: str, start: int = 0) -> Span | None:
         if found := re.compile(pattern, flags).search(text, start):
             return found.span()
     return None
+
+
+def find_number(wanted: str, text: str, start: int = 0) -> Span | None:
+    """Where a number stands, however it is written: 1234.5 is found in "1 234,50"."""
+    for found in NUMBER.finditer(text, start):
+        if Decimal(wanted) in numbers(found[0]):
+            return found.span()
+    return find(wanted, text, start)

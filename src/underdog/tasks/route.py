@@ -2,8 +2,9 @@
 
 The threshold is the lowest one under which, with the stated confidence, at most the stated share of what is kept is
 wrong: the exact binomial bound of Clopper and Pearson for the kept items of a held-out set. Thresholds are tried from
-strict to lax and the search stops at the first that fails ("fixed sequence testing", Angelopoulos et al. 2021, Learn
-then Test), so that trying many costs no confidence; it begins where an error-free set would be large enough.
+strict to lax and the search stops at the first that fails, so that trying many costs no confidence ("fixed sequence
+testing with multi-start", Angelopoulos et al. 2021, Learn then Test, section 4). It begins at several places, which
+share the doubt: at the strictest alone one early mistake would end it.
 """
 
 import math
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from underdog.errors import UserError
+
+STARTS = ((0.0, 1 / 2), (1 / 4, 1 / 6), (1 / 2, 1 / 6), (3 / 4, 1 / 6))  # share kept -> its part of the doubt
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,14 @@ def fit_threshold(
     if not confidences or len(confidences) != len(correct):
         raise UserError("A threshold needs held-out items, each with its confidence and whether it was right.")
     ranked = sorted(zip(confidences, correct, strict=True), reverse=True)
-    best = Threshold(math.inf, 0.0, 0.0, 1.0)
-    fewest = math.log(1 - confidence) / math.log1p(-error)
+    found = [_search(ranked, begin, error, (1 - confidence) * part, steps) for begin, part in STARTS]
+    return max(found, key=lambda threshold: threshold.kept)
+
+
+def _search(ranked: Sequence[tuple[float, bool]], begin: float, error: float, doubt: float, steps: int) -> Threshold:
+    """From the strictest threshold that keeps the share `begin` on, the last before one fails."""
+    best = None
+    fewest = max(begin * len(ranked), math.log(doubt) / math.log1p(-error))
     for step in range(1, steps + 1):
         count = round(step * len(ranked) / steps)
         if count < fewest:
@@ -50,11 +59,13 @@ def fit_threshold(
         while count < len(ranked) and ranked[count][0] == ranked[count - 1][0]:
             count += 1  # equal confidences are kept or sent together
         wrong = sum(not right for _, right in ranked[:count])
-        bound = upper_bound(wrong, count, 1 - confidence)
-        if bound > error:
+        if _at_most(wrong, count, error) > doubt:  # the bound lies above the error
             break
-        best = Threshold(ranked[count - 1][0], count / len(ranked), wrong / count, bound)
-    return best
+        best = (ranked[count - 1][0], wrong, count)
+    if best is None:
+        return Threshold(math.inf, 0.0, 0.0, 1.0)
+    value, wrong, count = best
+    return Threshold(value, count / len(ranked), wrong / count, upper_bound(wrong, count, doubt))
 
 
 def upper_bound(wrong: int, count: int, doubt: float) -> float:

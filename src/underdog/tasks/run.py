@@ -1,75 +1,88 @@
 """The commands of the narrow jobs: a file in, the same file with results out."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from underdog.errors import UserError
-from underdog.generate.open import open_model
-from underdog.tasks.classify import Classified, Classifier, several
-from underdog.tasks.entities import EntityFinder
-from underdog.tasks.extract import Extractor
-from underdog.tasks.files import read_table, run_over, texts_of
-from underdog.tasks.tune import ABOUT, Tuned, tune, write_report
+from underdog.tasks.classify import Classifier
+from underdog.tasks.crew import Job
+from underdog.tasks.files import read_table, texts_of
+from underdog.tasks.jobs import Classify, Entities, Extract, Normalize, Route, open_classifier
+from underdog.tasks.normalize.place import Place
+from underdog.tasks.over import failures, run_over
+from underdog.tasks.router import Held, hold_out
+from underdog.tasks.tune import tune, write_report
 
-Job = Callable[[str], Mapping[str, Any]]  # a text -> its results
+
+@dataclass(frozen=True)
+class Over:
+    """What all commands over files share."""
+
+    file: Path
+    out: Path | None
+    column: str
+    workers: int
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Labelled rows that set what is abstained from, or sent on: at most `error` of the rest is wrong."""
+
+    file: Path
+    label: str  # the column
+    error: float
 
 
 def classify_file(
-    file: Path, model: str, labels: list[str], out: Path | None, column: str, multi: bool, abstain: float
-) -> Path:
-    described = dict(described_name(label) for label in labels)
-    if (Path(model) / ABOUT).exists():
-        if labels or multi:
-            raise UserError(f"{model} was tuned to labels of its own: leave out --label and --multi.")
-        return _over(file, _judge(Tuned.load(Path(model)), abstain), out, column, {"job": "classify", "model": model})
-    opened = open_model(model)
+    over: Over, model: str, labels: Sequence[str], multi: bool, abstain: float, held: HeldOut | None
+) -> str:
+    job = Classify(over.column, model, pairs(labels), multi, abstain)
+    if held is None:
+        return _over(over, job)
     if multi:
-
-        def judge(text: str) -> Mapping[str, Any]:
-            return {"labels": several(opened, text, described)}
-    else:
-        judge = _judge(Classifier(opened, described), abstain)
-    settings = {"job": "classify", "model": model, "labels": described, "multi": multi, "abstain": abstain}
-    return _over(file, judge, out, column, settings)
+        raise UserError("--held-out sets the threshold of one label a text: leave out --multi.")
+    judged, temperature = _judged(job, held)
+    job = replace(job, abstain=judged.threshold.value, temperature=temperature)
+    return f"{_over(over, job)}\n{_kept(judged, held)}"
 
 
-def _judge(classifier: Callable[[str], Classified], abstain: float) -> Job:
-    def judge(text: str) -> Mapping[str, Any]:
-        found = classifier(text)
-        label = found.label if found.confidence >= abstain else None
-        return {"label": label, "confidence": round(found.confidence, 6)}
+def route_file(
+    over: Over,
+    model: str,
+    labels: Sequence[str],
+    services: Sequence[str],
+    large: str | None,
+    held: HeldOut,
+    costs: tuple[float, float],
+) -> str:
+    job = Route(over.column, model, 0.0, pairs(labels), pairs(services), large)
+    judged, temperature = _judged(job, held, *costs)
+    job = replace(job, least=judged.threshold.value, temperature=temperature)
+    saved = f"costs {judged.saved:.0%} less than the large model alone" if judged.threshold.kept else "nothing is saved"
+    return f"{_over(over, job)}\n{_kept(judged, held)}; {saved}"
 
-    return judge
 
-
-def extract_file(file: Path, model: str, form: Path, out: Path | None, column: str) -> Path:
+def extract_file(over: Over, model: str, form: str) -> str:
+    if ".py:" in form:
+        return _over(over, Extract(over.column, model, form))
     try:
-        wanted = json.loads(form.read_text(encoding="utf-8"))
+        wanted = json.loads(Path(form).read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise UserError(f"{form} is not JSON: {problem}.") from None
-    extractor = Extractor(open_model(model), wanted)
-
-    def fill(text: str) -> Mapping[str, Any]:
-        found = extractor(text)
-        return {"extracted": found.value, "spans": {path: span and list(span) for path, span in found.spans.items()}}
-
-    return _over(file, fill, out, column, {"job": "extract", "model": model, "form": wanted})
+    return _over(over, Extract(over.column, model, wanted))
 
 
-def entities_file(file: Path, model: str, types: list[str], out: Path | None, column: str) -> Path:
-    described = dict(described_name(kind) for kind in types)
-    finder = EntityFinder(open_model(model), described)
+def entities_file(over: Over, model: str, types: Sequence[str], window: int, overlap: int) -> str:
+    return _over(over, Entities(over.column, model, pairs(types), window, overlap))
 
-    def find(text: str) -> Mapping[str, Any]:
-        found = finder(text)
-        listed = [{"start": e.start, "end": e.end, "type": e.type, "text": e.text} for e in found.entities]
-        return {"entities": listed, "invented": found.invented}
 
-    return _over(file, find, out, column, {"job": "entities", "model": model, "types": described})
+def normalize_file(over: Over, columns: Sequence[str], place: Place, model: str | None, tone: str) -> str:
+    return _over(over, Normalize(pairs(columns), place, model, tone))
 
 
 def tune_file(file: Path, out: Path, column: str, label: str, error: float, seed: int) -> str:
@@ -91,24 +104,56 @@ def tune_file(file: Path, out: Path, column: str, label: str, error: float, seed
     return "\n".join(lines)
 
 
-def described_name(said: str) -> tuple[str, str]:
-    """ "refund: wants money back" -> ("refund", "wants money back")."""
-    name, _, about = said.partition(":")
-    return name.strip(), about.strip()
+def pairs(said: Sequence[str]) -> dict[str, str]:
+    """ "refund: wants money back" -> {"refund": "wants money back"}.
+
+    Raises:
+        UserError: a name comes twice.
+    """
+    named: dict[str, str] = {}
+    for one in said:
+        name, _, about = (part.strip() for part in one.partition(":"))
+        if name in named:
+            raise UserError(f'"{name}" is said twice.')
+        named[name] = about
+    return named
 
 
-def _over(file: Path, job: Job, out: Path | None, column: str, settings: Mapping[str, Any]) -> Path:
-    rows = read_table(file)
-    texts = texts_of(rows, column, file)
-    out = out or file.with_name(f"{file.stem}.{settings['job']}{file.suffix}")
-    bar = Progress(TextColumn(settings["job"]), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def _judged(job: Classify | Route, held: HeldOut, *costs: float) -> tuple[Held, float]:
+    """A half of the held-out rows sets the temperature, the other half the threshold."""
+    rows = read_table(held.file)
+    texts, labels = texts_of(rows, job.column, held.file), texts_of(rows, held.label, held.file)
+    classify, _ = open_classifier(job.model, job.labels)
+    temperature = 1.0
+    if isinstance(classify, Classifier):
+        known = [(text, label) for text, label in zip(texts[::2], labels[::2], strict=True) if label in job.labels]
+        classify = classify.calibrated([text for text, _ in known], [label for _, label in known])
+        temperature, texts, labels = classify.temperature, texts[1::2], labels[1::2]
+    return hold_out(classify, texts, labels, held.error, 0.95, *costs), temperature
+
+
+def _kept(judged: Held, held: HeldOut) -> str:
+    kept = judged.threshold
+    if not kept.kept:
+        return f"no threshold keeps errors at most {held.error:.0%} with 95 % confidence: nothing is kept"
+    return (
+        f"kept {kept.kept:.1%} of {held.file.name} from confidence {kept.value:.3f} on, {kept.wrong:.1%} of it wrong "
+        f"(with 95 % confidence at most {kept.bound:.1%}); area under risk and coverage {judged.area:.4f}"
+    )
+
+
+def _over(over: Over, job: Job) -> str:
+    """Runs the job; returns where its results are, and what a person must know."""
+    rows = read_table(over.file)
+    for column in job.columns:
+        texts_of(rows, column, over.file, may_lack=isinstance(job, Normalize))
+    out = over.out or over.file.with_name(f"{over.file.stem}.{job.name}{over.file.suffix}")
+    if out.resolve() == over.file.resolve():
+        raise UserError(f"{out} is the table itself.", hint="Give the results another name.")
+    settings: dict[str, Any] = {"job": job.name, **asdict(job)}  # type: ignore[call-overload]
+    bar = Progress(TextColumn(job.name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with bar:
-        task = bar.add_task(settings["job"], total=len(rows))
-        run_over(
-            rows,
-            lambda index: job(texts[index]),
-            out,
-            {**settings, "column": column},
-            lambda done: bar.update(task, completed=done),
-        )
-    return out
+        task = bar.add_task(job.name, total=len(rows))
+        results = run_over(rows, job, out, settings, over.workers, lambda done: bar.update(task, completed=done))
+    refused = failures(results)
+    return f"{out}\n{refused} of {len(rows)} rows were refused: their column says why." if refused else str(out)

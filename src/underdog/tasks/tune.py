@@ -6,7 +6,6 @@ say (Guo et al. 2017); the same rows give the threshold for a stated error.
 """
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,8 @@ import numpy as np
 
 from underdog.errors import UserError
 from underdog.seeds import derive
-from underdog.tasks.classify import Classified, softmax
+from underdog.tasks.calibrate import calibration_error, fit_temperature, softmax
+from underdog.tasks.classify import Classified
 from underdog.tasks.route import Threshold, fit_threshold
 
 HEAD, ABOUT = "head.safetensors", "classifier.json"
@@ -136,11 +136,7 @@ def _temperature(tuned: Tuned, texts: Sequence[str], labels: Sequence[str]) -> f
     known = [
         (row, tuned.labels.index(label)) for row, label in zip(scores, labels, strict=True) if label in tuned.labels
     ]
-
-    def surprise(temperature: float) -> float:
-        return -sum(math.log(max(softmax([s / temperature for s in row])[right], 1e-12)) for row, right in known)
-
-    return min((0.02 * 1.15**step for step in range(45)), key=surprise)
+    return fit_temperature([row for row, _ in known], [right for _, right in known])
 
 
 def _report(tuned: Tuned, texts: Sequence[str], labels: Sequence[str], commonest: str, error: float) -> Report:
@@ -152,19 +148,10 @@ def _report(tuned: Tuned, texts: Sequence[str], labels: Sequence[str], commonest
         len(texts),
         sum(right) / len(right),
         sum(label == commonest for label in labels) / len(labels),
-        _calibration_error(confidences, right),
+        calibration_error(confidences, right),
         fit_threshold(confidences, right, error),
         tuple((is_, taken, count) for (is_, taken), count in confused.most_common(10)),
     )
-
-
-def _calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
-    """ECE: how far confidence is from accuracy, over bins of equal width, weighted by their items."""
-    total = 0.0
-    for low in range(bins):
-        inside = [i for i, confidence in enumerate(confidences) if min(int(confidence * bins), bins - 1) == low]
-        total += abs(sum(confidences[i] for i in inside) - sum(right[i] for i in inside))
-    return total / len(confidences)
 
 
 def write_report(report: Report, folder: Path) -> None:

@@ -1,0 +1,105 @@
+"""Several rows at once: threads where the model draws answers side by side, else processes with a model each."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from underdog.errors import UserError
+from underdog.generate.options import OptionError
+from underdog.tasks.ask import NoAnswer
+
+Row = Mapping[str, Any]
+Done = tuple[int, dict[str, Any]]  # which row, and its results
+FAILED = "error"  # the column that says what was wrong with a row
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A job that has its model. `parallel`: rows that the model works on side by side."""
+
+    do: Callable[[Row], Mapping[str, Any]]
+    parallel: int = 1
+
+
+class Job(Protocol):
+    """What is to be done to each row; it can be sent to another process, which opens a model of its own."""
+
+    name: ClassVar[str]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Columns that it reads, all of them texts."""
+        ...
+
+    def open(self) -> Ready:
+        """Raises UserError: the model or the settings are not right."""
+        ...
+
+
+def work_through(job: Job, rows: Sequence[Row], todo: Sequence[int], workers: int = 1) -> Iterator[Done]:
+    """Results of the rows in `todo`, in any order. A row that is refused has an `error`; the others go on.
+
+    Raises:
+        UserError: the job cannot be opened, or its model is gone.
+    """
+    workers = min(workers, len(todo))
+    if not workers:
+        return
+    ready = job.open()
+    if workers == 1:
+        yield from ((index, _tried(ready, rows[index])) for index in todo)
+        return
+    pool: Executor
+    if ready.parallel > 1:
+        pool, call = ThreadPoolExecutor(workers), lambda index: pool.submit(_tried, ready, rows[index])
+    else:
+        del ready  # the processes open one each
+        spawn = multiprocessing.get_context("spawn")
+        pool, call = (
+            ProcessPoolExecutor(workers, spawn, _begin, (job,)),
+            lambda index: pool.submit(_tried_there, rows[index]),
+        )
+    try:
+        yield from _as_done(call, todo, 2 * workers)
+    except BrokenProcessPool:
+        raise UserError(
+            "A worker process was killed, as the system does when memory runs out.",
+            hint="Run the same command again, with fewer workers: what is finished is kept.",
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _as_done(call: Callable[[int], "Future[dict[str, Any]]"], todo: Sequence[int], ahead: int) -> Iterator[Done]:
+    waiting = list(reversed(todo))
+    begun: dict[Future[dict[str, Any]], int] = {}
+    while waiting or begun:
+        while waiting and len(begun) < ahead:
+            index = waiting.pop()
+            begun[call(index)] = index
+        for future in wait(begun, return_when=FIRST_COMPLETED).done:
+            yield begun.pop(future), future.result()
+
+
+def _tried(ready: Ready, row: Row) -> dict[str, Any]:
+    try:
+        return dict(ready.do(row))
+    except (OptionError, NoAnswer) as problem:  # mostly too long for the model
+        return {FAILED: str(problem)}
+
+
+_ready: Ready
+
+
+def _begin(job: Job) -> None:
+    global _ready
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and says when to end
+    _ready = job.open()
+
+
+def _tried_there(row: Row) -> dict[str, Any]:
+    return _tried(_ready, row)
