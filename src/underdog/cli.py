@@ -243,12 +243,11 @@ def sandbox(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 = any that is free.", min=0, max=65535)] = 8090,
 ) -> None:
     """Run model-written code for other machines, whose recipes say problems.sandbox = "http://…"."""
-    import os
-
+    from underdog.lanes import cores
     from underdog.verify.sandbox.local import open_local
     from underdog.verify.sandbox.remote import make_server
 
-    here = open_local(weak=False, count=os.cpu_count() or 1)
+    here = open_local(weak=False, count=cores())
     with make_server(here, host, port) as server:
         print(f"http://{host}:{server.server_port}  kept in by {', '.join(here.layers)}\nCtrl-C stops.", flush=True)
         server.serve_forever()

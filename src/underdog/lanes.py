@@ -5,6 +5,7 @@ neighbour then costs more than a core brings (docs/notebook.md). Lanes wait for 
 of Python's lock while it computes, so threads are enough.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,11 @@ R = TypeVar("R")
 _count = 1
 _pool = ThreadPoolExecutor(1)
 _stopping = Event()
+
+
+def cores() -> int:
+    """The cores that this process may use; a container or a mask may leave it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_lanes(count: int) -> None:

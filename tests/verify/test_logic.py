@@ -129,7 +129,7 @@ def test_slow_entries_are_kept_and_a_broken_cache_is_no_harm(cache, monkeypatch)
     for _ in draw("gcd", 1):
         break
     monkeypatch.setattr(gym_entries, "ask_gym", fail)
-    monkeypatch.setattr(gym_entries, "processes", lambda: 1)
+    monkeypatch.setattr(gym_entries, "cores", lambda: 1)
     assert next(gym_entries.entries("gcd", 1, get_task("gcd").config))["answer"] == first[0].data["answer"]
 
 

@@ -8,7 +8,6 @@ keys of what depends on it, and only that is made anew.
 import contextlib
 import fcntl
 import json
-import os
 import platform
 import shutil
 import time
@@ -28,6 +27,7 @@ from underdog.artifacts.files import (
     write_text,
 )
 from underdog.errors import UserError
+from underdog.lanes import cores
 
 MANIFEST = "manifest.json"
 LOG = "log.jsonl"
@@ -170,7 +170,7 @@ class Store:
                     "stage": stage,
                     "version": version,
                     "made_by": f"underdog {__version__}",
-                    "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}",
+                    "machine": f"{platform.machine()}, {cores()} CPU cores, Python {platform.python_version()}",
                     "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                     "seconds": round(draft.seconds, 3),
                     "seed": seed,

@@ -25,6 +25,7 @@ from underdog.generate.chat import Prompt
 from underdog.generate.interface import Capabilities, Drawing, Sampling, Scored, Token
 from underdog.generate.reading import CALL
 from underdog.generate.structure import Checker
+from underdog.lanes import cores
 from underdog.tokens.messages import Message, as_json
 from underdog.tokens.tokenizer import THINK
 
@@ -46,7 +47,7 @@ class LlamaCpp:
         """
         self._library = _library()
         self._path = path
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or cores()
         self._key = secrets.token_hex(16)
         self._server = self._start(context or CONTEXT)
         about = self._post("/v1/models")["data"][0]["meta"]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from underdog.errors import UserError
+from underdog.lanes import cores
 from underdog.train import hardware
 from underdog.verify.sandbox.local import open_local
 
@@ -45,7 +46,7 @@ def examine(folder: Path) -> Iterator[Finding]:
     yield _disk(folder)
     yield _gpus(hardware.gpus())
     yield _sandbox()
-    count = hardware.cores()
+    count = cores()
     one = hardware.float32_rate(1)
     yield Finding("CPU", f"{count} core{'s' if count > 1 else ''}, {one:,.0f} GFLOP/s of float32 products on one")
     if count > 1:

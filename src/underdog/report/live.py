@@ -16,6 +16,7 @@ from rich.progress import (
 
 from underdog import world
 from underdog.artifacts.store import Artifact
+from underdog.lanes import cores
 from underdog.recipe.schema import Recipe
 
 QUIET = 30.0  # seconds between lines when the output is not a terminal
@@ -72,10 +73,8 @@ class LiveReporter:
 
 def machine(recipe: Recipe) -> str:
     """What the run computes on, in words."""
-    import os
-
-    cores = recipe.threads or os.cpu_count() or 1
-    words = [f"{cores} CPU core{'s' if cores > 1 else ''}, {recipe.compute.precision}", f"seed {recipe.seed}"]
+    count = recipe.threads or cores()
+    words = [f"{count} CPU core{'s' if count > 1 else ''}, {recipe.compute.precision}", f"seed {recipe.seed}"]
     if world.size() > 1:
         words.append(f"{world.size()} processes share pretraining and SFT, the first alone does the rest")
     return " · ".join(words)

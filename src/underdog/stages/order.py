@@ -1,6 +1,5 @@
 """Which stages a recipe has, what each of them reads, and in which order they run."""
 
-import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from underdog.artifacts.store import Artifact, Draft
+from underdog.lanes import cores
 from underdog.recipe.schema import Curate, Recipe
 from underdog.seeds import derive
 from underdog.stages.together import strategy_for
@@ -168,7 +168,7 @@ def _pretraining(r: Recipe, precision: dict[str, str], seed: int, on: str) -> It
 def _curate(recipe: Recipe, problems: Artifact, out: Draft, on: str) -> None:
     from underdog.stages.curate import curate  # brings compiled kernels along, which only this stage needs
 
-    curate(recipe.curate, held_out_texts(problems), out, recipe.threads or os.cpu_count() or 1, on)
+    curate(recipe.curate, held_out_texts(problems), out, recipe.threads or cores(), on)
 
 
 def steps_of_same_time(sft: Artifact, other: Artifact) -> int:

@@ -10,6 +10,7 @@ from underdog import world
 from underdog.artifacts.files import digest_json, disk_errors, read_json, write_json
 from underdog.artifacts.store import Artifact, Store, load
 from underdog.errors import UserError, did_you_mean
+from underdog.lanes import cores
 from underdog.recipe.schema import Recipe
 from underdog.stages.order import MAIN_LINE, stages
 from underdog.stages.together import make, use_cores
@@ -61,7 +62,7 @@ def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "exp
     for stage in stages(recipe, on):
         parents = {name: run.artifacts[name] for name in stage.parents}
         reporter.begin(stage.name)
-        use_cores(recipe.threads or os.cpu_count() or 1, stage.distributed)
+        use_cores(recipe.threads or cores(), stage.distributed)
         artifact, reused = make(
             store,
             stage.kind,

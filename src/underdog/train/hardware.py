@@ -13,11 +13,6 @@ ROWS, WIDTH = 512, 768  # of the probes' products: a part of a batch through a s
 BF16_PAYS = 1.3  # times as many products as in float32 from which bfloat16 is worth its rounding
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def memory() -> tuple[float, float]:
     """Main memory in GiB: all of it, and what is free for a new process."""
     pages = {name: os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES", "SC_PAGE_SIZE")}

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from underdog.errors import UserError
+from underdog.lanes import cores
 from underdog.verify.problem import Verdict
 from underdog.verify.registry import needs, short, verifier
-from underdog.verify.workers import Crashed, Pool, TimedOut, Worker, processes, python
+from underdog.verify.workers import Crashed, Pool, TimedOut, Worker, python
 
 SECONDS = 30.0
 
@@ -52,7 +53,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 @cache
 def _pool() -> Pool[Worker]:
-    return Pool(lambda: Worker(python("underdog.verify.environment_worker")), processes())
+    return Pool(lambda: Worker(python("underdog.verify.environment_worker")), cores())
 
 
 def _ask(message: Mapping[str, Any]) -> dict[str, Any]:

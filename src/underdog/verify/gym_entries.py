@@ -17,9 +17,10 @@ from typing import Any
 
 from underdog.artifacts.files import digest_json, write_text
 from underdog.errors import UserError, did_you_mean
+from underdog.lanes import cores
 from underdog.verify.identity import problem_id
 from underdog.verify.logic import ask_gym
-from underdog.verify.workers import Crashed, TimedOut, processes
+from underdog.verify.workers import Crashed, TimedOut
 
 Entry = Mapping[str, Any]  # reasoning-gym's: "question", "answer", "metadata"
 CHUNK = 16  # entries that a worker makes at once
@@ -32,13 +33,13 @@ def entries(task: str, seed: int, config: Mapping[str, Any]) -> Iterator[Entry]:
     """The entries of a task from the first on, without end. Raises UserError for settings that it does not have."""
     common = {"do": "entries", "task": task, "config": dict(config), "size": SIZE, "count": CHUNK}
     pending: deque[Future[list[Entry]]] = deque()
-    with ThreadPoolExecutor(processes()) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         try:
             for start in count(0, CHUNK):
                 block, first = divmod(start, SIZE)
                 message = {**common, "seed": scattered(task, seed, block), "first": first}
                 pending.append(threads.submit(_chunk, message))
-                if len(pending) > processes():
+                if len(pending) > cores():
                     yield from pending.popleft().result()
         finally:
             for future in pending:

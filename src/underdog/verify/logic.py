@@ -12,10 +12,11 @@ from functools import cache
 from typing import Any
 
 from underdog.errors import UserError
+from underdog.lanes import cores
 from underdog.verify.answers import expression
 from underdog.verify.problem import Verdict
 from underdog.verify.registry import needs, short, verifier
-from underdog.verify.workers import Crashed, Pool, TimedOut, Worker, processes, python
+from underdog.verify.workers import Crashed, Pool, TimedOut, Worker, python
 
 SECONDS = 10.0
 LONGEST = 20_000  # characters of an answer
@@ -68,7 +69,7 @@ def ask_gym(message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
 @cache
 def _pool() -> Pool[Worker]:
     require()
-    return Pool(lambda: Worker(python("underdog.verify.logic_worker")), processes())
+    return Pool(lambda: Worker(python("underdog.verify.logic_worker")), cores())
 
 
 def require() -> None:

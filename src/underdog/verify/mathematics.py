@@ -14,10 +14,11 @@ from functools import cache
 from typing import Any
 
 from underdog.errors import UserError
+from underdog.lanes import cores
 from underdog.verify.answers import parse_number
 from underdog.verify.problem import Verdict
 from underdog.verify.registry import needs, short, verifier
-from underdog.verify.workers import Crashed, Pool, TimedOut, Worker, processes, python
+from underdog.verify.workers import Crashed, Pool, TimedOut, Worker, python
 
 SECONDS = 5.0
 LONGEST = 500  # characters of a final answer
@@ -135,7 +136,7 @@ def _pool() -> Pool[Worker]:
         raise UserError(
             'The verifier "math" needs math-verify, which is not installed.', hint='pip install "underdog[verify]"'
         ) from error
-    return Pool(lambda: Worker(python("underdog.verify.math_worker")), processes())
+    return Pool(lambda: Worker(python("underdog.verify.math_worker")), cores())
 
 
 def _ask(message: Mapping[str, str]) -> dict[str, bool]:

@@ -8,7 +8,6 @@ time and never raises on any answer, however hostile; it may raise when the prob
 """
 
 import importlib
-import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from functools import cache
 from typing import Any
 
 from underdog.errors import UserError, did_you_mean
+from underdog.lanes import cores
 from underdog.verify.problem import Problem, Verdict
 
 Judge = Callable[[str, Mapping[str, Any]], Verdict]
@@ -87,7 +87,7 @@ def verify_all(pairs: Iterable[tuple[Problem, str]]) -> list[Verdict]:
     pairs = list(pairs)
     if not any(get_verifier(problem.verifier).apart for problem, _ in pairs):
         return [verify(problem, completion) for problem, completion in pairs]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         return list(threads.map(lambda pair: verify(*pair), pairs))
 
 

@@ -139,11 +139,6 @@ def python(module: str, *flags: str) -> list[str]:
     return [sys.executable, *flags, "-P", "-c", start]
 
 
-def processes() -> int:
-    """How many workers of a kind are worth having."""
-    return os.cpu_count() or 1
-
-
 def serve(answer: Callable[[Any], Any], greeting: Any = None, timed: bool = False) -> None:
     """A worker's main loop; ends when the other side has gone.
 

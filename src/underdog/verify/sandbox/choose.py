@@ -1,10 +1,10 @@
 """Which sandbox a run uses: said once, opened when the first code comes."""
 
-import os
 import threading
 from typing import Protocol
 
 from underdog.errors import UserError
+from underdog.lanes import cores
 from underdog.verify.sandbox.job import Job, Report
 from underdog.verify.sandbox.local import open_local
 from underdog.verify.sandbox.remote import Remote
@@ -41,5 +41,5 @@ def sandbox() -> Sandbox:
     with _lock:
         if _open is None:
             remote = _choice.startswith("http")
-            _open = Remote(_choice) if remote else open_local(_choice == "weak", os.cpu_count() or 1)
+            _open = Remote(_choice) if remote else open_local(_choice == "weak", cores())
         return _open
