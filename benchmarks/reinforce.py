@@ -84,7 +84,7 @@ def underdog(enough: Enough) -> None:
             Group(prompt, [_answer(Answer, one, a) for one, a in zip(group, values, strict=True)])
             for prompt, group, values in zip(prompts(), answered, worth, strict=True)
         ]
-        trainer.update(list(batches(groups, policy, reference, settings)), LR)
+        trainer.update(list(batches(groups, trainer, reference, settings)), LR)
         step += 1
 
 

@@ -59,6 +59,39 @@ def test_an_error_ends_the_other_pieces(open_lanes):
     assert list(lanes.side_by_side(abs, [-1])) == [1], "the lanes are free again"
 
 
+def test_what_pieces_yield_comes_while_they_go_on(open_lanes):
+    """The reader of a piece's first result lets it make the second."""
+    seen = threading.Semaphore(0)
+
+    def piece(item):
+        yield item, 0
+        assert seen.acquire(timeout=20)
+        yield item, 1
+
+    found = []
+    for result in lanes.as_they_come(piece, range(3)):
+        found.append(result)
+        seen.release()
+    assert sorted(found) == [(item, part) for item in range(3) for part in range(2)]
+    assert all(found.index((item, 0)) < found.index((item, 1)) for item in range(3))
+
+
+def test_an_error_in_a_piece_that_yields_ends_the_others(open_lanes):
+    def piece(item):
+        if item == 0:
+            raise ValueError("no")
+        while True:
+            lanes.check()
+            time.sleep(0.001)
+            yield item
+
+    with pytest.raises(ValueError, match="no"):
+        list(lanes.as_they_come(piece, range(3)))
+    for _ in lanes.as_they_come(piece, [1, 2]):
+        break
+    assert list(lanes.side_by_side(abs, [-1])) == [1], "the lanes are free again"
+
+
 def test_a_lane_computes_on_one_core(open_lanes):
     assert set(lanes.side_by_side(lambda _: torch.get_num_threads(), range(8))) == {1}
 

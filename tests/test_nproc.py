@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 UNDERDOG = str(Path(sys.executable).with_name("underdog"))
 MICRO = str(Path(__file__).parent / "recipes" / "micro.toml")
@@ -60,8 +62,12 @@ def begun(one: Path, root: Path) -> Path:
 
 
 def losses(root: Path, stage: str) -> list[float]:
+    return [record["loss"] for record in records(root, stage) if "loss" in record]
+
+
+def records(root: Path, stage: str) -> list[dict]:
     (path,) = (root / "store").glob(f"{stage}-*/log.jsonl")
-    return [record["loss"] for record in map(json.loads, path.read_text().splitlines()) if "loss" in record]
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def weights(root: Path) -> str:
@@ -71,12 +77,34 @@ def weights(root: Path) -> str:
 
 def test_two_processes_make_the_run_of_one(one, two):
     root, said = two
-    assert "2 processes share pretraining and SFT" in said
+    assert "2 processes share training" in said
     assert said.count("✓ pretrain") == 1  # one voice
     for stage in ("pretrain", "sft"):
         found, expected = losses(root, stage), losses(one, stage)
         assert len(found) == len(expected) > 5
         assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_two_processes_reinforce_as_one(texts, one, tmp_path):
+    """Each samples, judges and computes its share; the answers are those of one process's two lanes. Short answers are
+    paid for, since a model of this size solves nothing."""
+    settings = {"steps": 3, "prompts": 6, "rollouts": 4, "max_new_tokens": 16, "validate_every": 2}
+    settings |= {"dynamic_sampling": "false", "shaping.length.high": 1.0, "lr": 1e-3, "kl": 0.01}
+    asked = [part for key, value in settings.items() for part in ("--set", f"reinforce.{key}={value}")]
+    asked += ["--until", "reinforce", "--set", "evaluate.samples=1", "--set", "evaluate.max_new_tokens=8"]
+    finish(start(texts, one, *asked))
+    shutil.copytree(one / "store", tmp_path / "store", ignore=shutil.ignore_patterns("reinforce-*", ".locks"))
+    finish(start(texts, tmp_path, *asked, "--nproc", "2"))
+    expected, found = records(one, "reinforce"), records(tmp_path, "reinforce")
+    assert len(found) == len(expected) == 3 + 3
+    for after, before in zip(found, expected, strict=True):
+        assert after == pytest.approx(before, abs=1e-5)
+    assert any(record.get("gradient_norm", 0) > 0 for record in found)
+    (mine,), (theirs,) = (list(root.glob("store/reinforce-*/model.safetensors")) for root in (tmp_path, one))
+    mine, theirs = load_file(mine), load_file(theirs)
+    assert all(torch.allclose(mine[name], theirs[name], rtol=0, atol=1e-5) for name in theirs)
+    (start_,) = one.glob("store/sft-*/model.safetensors")
+    assert any(not torch.equal(weight, mine[name]) for name, weight in load_file(start_).items())
 
 
 def test_killed_with_torchrun_it_goes_on(texts, one, two, tmp_path):

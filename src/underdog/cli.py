@@ -67,9 +67,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print every setting and its origin, make nothing.")
     ] = False,
-    nproc: Annotated[
-        int, typer.Option(help="Processes on this machine that share pretraining and SFT: one a GPU.", min=1)
-    ] = 1,
+    nproc: Annotated[int, typer.Option(help="Processes on this machine that share training: one a GPU.", min=1)] = 1,
     runs: Root = Path("runs"),
 ) -> None:
     """Run a recipe: from raw text to an evaluated, exported model.

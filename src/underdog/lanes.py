@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from queue import SimpleQueue
 from threading import Event
 from typing import TypeVar
 
@@ -59,10 +60,46 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
             yield begun[0].result()
             begun.popleft()
     finally:
-        _stopping.set()
+        _stop(begun)
+
+
+def as_they_come(work: Callable[[T], Iterator[R]], items: Iterable[T]) -> Iterator[R]:
+    """What the pieces yield, while they go on: in order within a piece, in no order between them.
+
+    An error, or a reader who stops, ends the other pieces as in `side_by_side`.
+    """
+    if _count == 1:
+        for item in items:
+            yield from work(item)
+        return
+    come: SimpleQueue[R | Future[None]] = SimpleQueue()
+
+    def piece(item: T) -> None:
+        for result in work(item):
+            come.put(result)
+
+    begun = [_pool.submit(piece, item) for item in items]
+    try:
         for future in begun:
-            future.cancel() or future.exception()
-        _stopping.clear()
+            future.add_done_callback(come.put)
+        running = len(begun)
+        while running:
+            result = come.get()
+            if isinstance(result, Future):
+                result.result()
+                running -= 1
+            else:
+                yield result
+    finally:
+        _stop(begun)
+
+
+def _stop(begun: Iterable[Future]) -> None:
+    """Ends pieces that nobody waits for any more."""
+    _stopping.set()
+    for future in begun:
+        future.cancel() or future.exception()
+    _stopping.clear()
 
 
 class Stopped(Exception):

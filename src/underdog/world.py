@@ -6,9 +6,11 @@ this costs it nothing.
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -39,6 +41,33 @@ def local_size() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
+@dataclass(frozen=True)
+class Place:
+    """A process's place among those that share a piece of work."""
+
+    rank: int = 0
+    processes: int = 1
+
+    def gathered(self, value: T) -> list[T]:
+        """Every process's value, by rank, in each of them."""
+        if self.processes == 1:
+            return [value]
+        import torch.distributed as distributed
+
+        values: list[Any] = [None] * self.processes
+        distributed.all_gather_object(values, value)
+        return values
+
+
+ALONE = Place()
+"""Of a process that does all of the work, whoever else is there."""
+
+
+def place() -> Place:
+    """This process's among all of the run."""
+    return Place(rank(), size())
+
+
 def join() -> None:
     """Meets the other processes, where torchrun has started any."""
     if size() == 1:
@@ -46,7 +75,7 @@ def join() -> None:
     import torch
     import torch.distributed as distributed
 
-    _die_with_the_launcher()
+    die_with_the_parent()
     gpus = torch.cuda.is_available()
     if gpus:
         torch.cuda.set_device(local_rank())
@@ -102,7 +131,6 @@ def launch(processes: int, command: Sequence[str]) -> int:
         UserError: a process was killed.
     """
     import logging
-    import signal
 
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -134,10 +162,10 @@ def launch(processes: int, command: Sequence[str]) -> int:
     return 0
 
 
-def _die_with_the_launcher() -> None:
-    """Asks Linux to end this process when torchrun is gone: half a run would hold its locks and never end."""
+def die_with_the_parent(how: int = signal.SIGKILL) -> None:
+    """Asks Linux to end this process when the one that started it is gone: half a run would hold its locks and never
+    end."""
     if sys.platform == "linux":
         import ctypes
-        import signal
 
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(1, how)  # PR_SET_PDEATHSIG

@@ -103,8 +103,6 @@ def test_a_prompt_that_fills_the_context_is_refused(model, length):
     message = f"The prompt has {length} tokens; the model's context holds 64."
     with pytest.raises(UserError, match=message):
         Engine(model, STOP).generate([[9], [9] * length], Sampling())
-    with pytest.raises(UserError, match=message):
-        next(Engine(model, STOP).stream([9] * length, Sampling()))
 
 
 def test_equal_seeds_give_equal_answers(model):
@@ -116,21 +114,6 @@ def test_equal_seeds_give_equal_answers(model):
 
     assert ids(1) == ids(1)
     assert ids(1) != ids(2)
-
-
-def test_a_stream_is_the_same_answer_token_by_token(model):
-    for seed, prompt in enumerate(prompts(8)):
-        for sampling in (Sampling(0, max_new_tokens=12), Sampling(max_new_tokens=12, seed=seed)):
-            ((whole,),) = Engine(model, STOP).generate([prompt], sampling)
-            streamed = list(Engine(model, STOP).stream(prompt, sampling))
-            assert [token for token, _ in streamed] == whole.ids
-            assert [logprob for _, logprob in streamed] == pytest.approx(whole.logprobs, abs=1e-5)
-
-
-def test_a_stream_may_be_left_early(model):
-    stream = Engine(model, stop=-1).stream([9, 10], Sampling(max_new_tokens=12))
-    assert len([next(stream) for _ in range(3)]) == 3
-    stream.close()
 
 
 def test_generating_leaves_no_gradient_and_the_weights_alone(model):

@@ -32,3 +32,16 @@ def test_a_stage_changes_what_it_names_and_nothing_else():
 def test_shares_that_do_not_fill_the_run_are_refused():
     with pytest.raises(ValidationError, match=r"the shares of stage make 0.7, not 1"):
         Reinforce(stage=[ReinforceStage(name="half", share=0.7)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"mix": {"code": 0.5, "logic": 0.4}}, r"the shares of mix make 0\.9, not 1"),
+        ({"stage": [{"name": "a", "share": 1.0, "mix": {"code": 0.5}}]}, 'mix of stage "a" make 0.5, not 1'),
+        ({"engine": "vlm"}, '"vlm" is neither "built-in" nor "vllm" nor a URL'),
+    ],
+)
+def test_mixtures_and_engines_are_checked(settings, complaint):
+    with pytest.raises(ValidationError, match=complaint):
+        Reinforce.model_validate(settings)

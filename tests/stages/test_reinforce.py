@@ -7,16 +7,25 @@ from hypothesis import strategies as st
 
 import underdog.verify.registry as registry
 from underdog.errors import UserError
-from underdog.generate.engine import Completion
+from underdog.generate.engine import Completion, Engine
 from underdog.generate.interface import Ending
 from underdog.model.weights import load_pretrained, save_pretrained
+from underdog.recipe.common import Optimizer
 from underdog.recipe.reinforcement import EntropyBonus, PolicyLoss, Profile, Reinforce, ReinforceStage, Reset
 from underdog.stages.reinforce import batches, minibatches, reinforce
 from underdog.tokens.messages import Message
 from underdog.train.objectives import policy_logprobs
+from underdog.train.policy import PolicyGradient
+from underdog.train.pool import Pool
+from underdog.train.resume import Resumable
 from underdog.train.rollouts import Rollout, Sampler, groups
+from underdog.train.trainer import Trainer
 from underdog.verify.problem import Problem, Verdict
 from underdog.verify.problem_files import write_problems
+
+
+def trainer(model):
+    return Trainer(model, Optimizer(), PolicyGradient(0.2, 0.28))
 
 
 def weights(artifact):
@@ -123,7 +132,7 @@ def rollout(lengths, rewards):
 def test_batches_carry_the_references_own_log_probabilities(tiny, kl):
     model = tiny(vocabulary=40)
     settings = Reinforce(temperature=0.7, kl=kl)
-    (batch,) = batches(groups([rollout([3, 2], [1.0, 0.0])], settings, 0), model, model, settings)
+    (batch,) = batches(groups([rollout([3, 2], [1.0, 0.0])], settings, 0), trainer(model), model, settings)
     logprobs, _, taught = policy_logprobs(model, batch, 0.7)
     assert batch.extra["advantage"][taught].tolist() == [1.0] * 3 + [-1.0] * 2
     assert ("reference" in batch.extra) == bool(kl)
@@ -135,7 +144,7 @@ def test_batches_carry_the_references_own_log_probabilities(tiny, kl):
 def test_long_rollouts_come_in_several_batches(tiny):
     model = tiny(vocabulary=40, context=1024)
     made = groups([rollout([700, 700], [1.0, 0.0]) for _ in range(3)], Reinforce(), 0)
-    found = list(batches(made, model, model, Reinforce()))
+    found = list(batches(made, trainer(model), model, Reinforce()))
     assert [batch.weights_N.sum().item() for batch in found] == [1400] * 3
 
 
@@ -200,3 +209,41 @@ def test_a_collapse_brings_the_best_policy_back(improve, monkeypatch, start):
         "validation collapsed to 0.100: back to the best policy"
     ]
     assert torch.equal(weights(artifact), weights(start))
+
+
+def test_without_rollback_no_best_policy_is_kept(improve, monkeypatch):
+    scores, kept = iter([0.8, 0.1, 0.1]), []
+    monkeypatch.setattr(Sampler, "score", lambda *_: next(scores))
+    init = Resumable.__init__
+    monkeypatch.setattr(Resumable, "__init__", lambda self, *rest: kept.append(set(rest[3])) or init(self, *rest))
+    log = improve(reset=Reset(every=0, on_stall=False, rollback=0.0)).log()
+    assert not any("reset" in record for record in log)
+    assert kept == [{"reference"}]
+
+
+def test_a_stage_has_a_mixture_of_its_own(improve, monkeypatch):
+    taken, take = [], Pool.take
+    monkeypatch.setattr(Pool, "take", lambda self, *asked: taken.append(asked) or take(self, *asked))
+    changes = [ReinforceStage(name="all", share=0.5), ReinforceStage(name="logic", share=0.5, mix={"logic": 1.0})]
+    improve(stage=changes, dynamic_sampling=False)
+    assert taken == [(3, {}), (3, {"logic": 1.0})]
+    with pytest.raises(UserError, match='The mix of stage "b" names "code", and no training problem is'):
+        improve(stage=[ReinforceStage(name="a", share=0.5), ReinforceStage(name="b", share=0.5, mix={"code": 1.0})])
+
+
+def test_another_models_answers_are_refused(improve, monkeypatch):
+    """A sampler whose log-probabilities are not the policy's."""
+    answers = Engine.answers
+
+    def shifted(self, *asked):
+        for index, one in answers(self, *asked):
+            yield index, Completion(one.ids, [logprob - 0.5 for logprob in one.logprobs], one.ending)
+
+    monkeypatch.setattr(Engine, "answers", shifted)
+    with pytest.raises(UserError, match=r"log-probabilities are 0\.50 nats a token from the trainer's"):
+        improve(dynamic_sampling=False)
+
+
+def test_sampler_and_trainer_agree_while_it_runs(improve):
+    log = [record for record in improve(steps=3, temperature=0.7, minibatches=2).log() if "off_sampler" in record]
+    assert log and all(record["off_sampler"] < 1e-4 for record in log)

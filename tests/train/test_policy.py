@@ -101,7 +101,7 @@ def test_without_advantage_only_the_penalty_pulls(model, rollout, gradients, sam
 
 def test_what_is_watched_carries_no_gradient(model, rollout):
     sums = PolicyGradient(LOW, HIGH, kl=0.5)(model, rollout([1.0, 1.5], [1.0, -1.0], reference=0.1))
-    assert sums.watch.keys() == {"entropy", "clipped", "kl_to_reference"}
+    assert sums.watch.keys() == {"entropy", "clipped", "off_sampler", "kl_to_reference"}
     assert not any(value.requires_grad for value in sums.watch.values())
     assert 0 < float(sums.watch["entropy"]) / 2 < math.log(40)
 

@@ -1,9 +1,11 @@
 import json
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from underdog.errors import UserError
 from underdog.recipe.reinforcement import Profile
 from underdog.tokens.messages import Message
 from underdog.train.pool import Pool, histogram
@@ -84,3 +86,50 @@ def test_nothing_in_the_middle_leaves_everything_active():
 def test_every_rate_is_in_one_bin(rates):
     assert sum(histogram(rates)) == len(rates)
     assert len(histogram(rates)) == 10
+
+
+def of(domain, task, count):
+    return [Problem(f"{task} {n}", (Message("user", task),), "number", {}, domain, task) for n in range(count)]
+
+
+MIXED = [*of("logic", "countdown", 5), *of("logic", "sorting", 5), *of("code", "calls", 3)]
+
+
+@pytest.mark.parametrize("mix", [{"code": 0.7, "logic": 0.3}, {"logic/sorting": 0.25, "logic/countdown": 0.75}])
+def test_a_mixture_holds_from_the_first_few_problems_on(mix):
+    pool = Pool(MIXED, 1, {})
+    taken = []
+    for count in (3, 1, 16, 80):
+        taken += pool.take(count, mix)
+        for kind, share in mix.items():
+            found = sum(kind in (p.domain, f"{p.domain}/{p.task}") for p in taken)
+            assert abs(found - share * len(taken)) < 3
+    if "code" in mix:  # every problem of a kind comes once before any comes again
+        codes = [problem.id for problem in taken if problem.domain == "code"]
+        assert all(set(codes[i : i + 3]) == {p.id for p in MIXED[-3:]} for i in range(0, len(codes) - 2, 3))
+
+
+def test_mixtures_go_on_where_they_were_left_and_change_between_stages():
+    def run(*counts):
+        memory, taken = {}, []
+        for number, count in enumerate(counts):
+            memory = json.loads(json.dumps(memory))
+            taken += Pool(MIXED, 1, memory).take(count, {"code": 0.5, "logic": 0.5} if number < 2 else {"code": 1.0})
+        return [problem.id for problem in taken]
+
+    assert run(10, 0, 20) == run(3, 7, 20)
+    assert all(id.startswith("calls") for id in run(10, 0, 20)[10:])
+
+
+def test_a_kind_without_informative_problems_keeps_its_share():
+    pool = Pool(MIXED, 1, {})
+    pool.sort("one", [0.5] * 10 + [1.0] * 3, Profile(samples=4))
+    assert {p.domain for p in pool.take(30)} == {"logic", "code"}  # those that retired are looked at again
+    taken = pool.take(40, {"code": 0.5, "logic": 0.5})
+    assert abs(Counter(p.domain for p in taken)["code"] - 20) <= 1
+
+
+def test_a_mixture_of_what_is_not_there_is_refused():
+    with pytest.raises(UserError, match='The mix names "cod", and no training problem is') as told:
+        Pool(MIXED, 1, {}).check({"cod": 1.0}, "The mix")
+    assert told.value.hint == 'Did you mean "code"?'

@@ -1,12 +1,14 @@
 import math
+import threading
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 import underdog.verify.registry as registry
+from underdog.errors import UserError
 from underdog.generate.engine import Completion, Engine
-from underdog.generate.interface import Ending
+from underdog.generate.interface import Ending, Sampling
 from underdog.recipe.reinforcement import Reinforce, Shaping
 from underdog.tokens.messages import Message
 from underdog.train.batch import Answer, Group, collate_groups
@@ -14,7 +16,7 @@ from underdog.train.objectives import policy_logprobs
 from underdog.train.policy import PolicyGradient
 from underdog.train.pool import Pool
 from underdog.train.rewards import advantages
-from underdog.train.rollouts import Rollout, Sampler, describe, groups, judge, share_out
+from underdog.train.rollouts import Rollout, Sampler, begin_judging, describe, groups, roll_out, share_out
 from underdog.verify.problem import Problem, Verdict
 
 
@@ -57,7 +59,7 @@ def sampler(policy, tokenizer, verifiers):
 def pool(*kinds):
     """Problems judged by these verifiers, in this order."""
     made = Pool([problem(f"{i} {kind}", kind) for i, kind in enumerate(kinds)], 1, {})
-    made._order = range(10_000)
+    made._decks[""] = range(10_000)
     return made
 
 
@@ -167,7 +169,8 @@ def test_a_truncated_answer_earns_nothing(tokenizer, verifiers):
     ids = tokenizer.encode("abc")
     for ending, reward in ((Ending.STOPPED, 1.0), (Ending.TRUNCATED, 0.0)):
         completion = Completion(ids, [0.0] * len(ids), ending)
-        (verdict,) = judge([(problem("x", "always-right"), completion)], tokenizer)
+        with registry.Judging() as judging:
+            verdict = begin_judging(judging, problem("x", "always-right"), completion, tokenizer)()
         assert verdict.reward == reward
     assert "limit" in verdict.detail
 
@@ -191,3 +194,34 @@ def test_the_summary_of_a_step():
         "verifier_timed_out": 0,
         "verifier_crashed": 0,
     }
+
+
+def test_an_answer_is_judged_while_others_are_sampled(tokenizer, verifiers):
+    """The engine goes on only once the first answer's judge has begun, in another thread; verdicts stay in place."""
+    begun = threading.Event()
+
+    def judge(answer, data):
+        begun.set()
+        return Verdict.share(float(answer == "b"), answer)
+
+    registry.verifier("apart", apart=True)(judge)
+
+    class Waiting:
+        def answers(self, prompts, sampling, n, place):
+            for index, text in ((1, "a"), (0, "b"), (1, "b"), (0, "a")):
+                ids = tokenizer.encode(text)
+                yield index, Completion(ids, [0.0] * len(ids), Ending.STOPPED)
+                assert begun.wait(20)
+
+    rollouts = roll_out(Waiting(), tokenizer, [problem("0", "apart"), problem("1", "apart")], Sampling(), 2)
+    assert [[verdict.detail for verdict in rollout.verdicts] for rollout in rollouts] == [["b", "a"], ["a", "b"]]
+    assert [rollout.rewards for rollout in rollouts] == [[1, 0], [0, 1]]
+
+
+def test_a_verifier_that_cannot_work_ends_the_rollouts(sampler, verifiers):
+    def judge(answer, data):
+        raise UserError("no sandbox")
+
+    registry.verifier("apart", apart=True)(judge)
+    with pytest.raises(UserError, match="no sandbox"):
+        sampler().collect(pool(*["apart"] * 8), step=0)

@@ -11,10 +11,11 @@ import torch
 from underdog.errors import UserError
 from underdog.generate.interface import Ending, Sampling
 from underdog.generate.sampling import choose
-from underdog.lanes import check, lanes, side_by_side
+from underdog.lanes import as_they_come, check, lanes
 from underdog.model.cache import Cache, Decode, Prefill
 from underdog.model.decoder import Decoder
 from underdog.seeds import derive
+from underdog.world import ALONE, Place
 
 CACHE_BYTES = 2**29  # what the keys and values of all batches together may take
 
@@ -64,20 +65,32 @@ class Engine:
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int = 1) -> list[list[Completion]]:
         """`n` completions for each prompt; each prompt is read once."""
         completions: list[list[Completion]] = [[] for _ in prompts]
-        requests = [_Request(index, ids, self._limit(ids, sampling)) for index, ids in enumerate(prompts)]
-        busy = range(min(lanes(), len(requests)))
-        for finished in side_by_side(lambda lane: self._answer(requests[lane :: lanes()], sampling, n, lane), busy):
-            for row in finished:
-                ending = Ending.STOPPED if row.ids[-1] == self._stop else Ending.TRUNCATED
-                completions[row.index].append(Completion(row.ids, row.logprobs, ending))
+        for index, completion in self.answers(prompts, sampling, n):
+            completions[index].append(completion)
         return completions
 
+    def answers(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int = 1, place: Place = ALONE
+    ) -> Iterator[tuple[int, Completion]]:
+        """(index of the prompt, completion) as they are finished; those to one prompt always in the same order.
+
+        Of several processes each answers every so many prompts, by its `place`, and draws what a lane of one process
+        would.
+        """
+        requests = [_Request(index, ids, self._limit(ids, sampling)) for index, ids in enumerate(prompts)]
+        all_lanes = place.processes * lanes()
+        most = self._most_rows(requests, n, CACHE_BYTES // all_lanes)
+        for row in as_they_come(
+            lambda lane: self._answer(requests[lane::all_lanes], sampling, n, lane, most),
+            range(place.rank, min(all_lanes, len(requests)), place.processes),
+        ):
+            ending = Ending.STOPPED if row.ids[-1] == self._stop else Ending.TRUNCATED
+            yield row.index, Completion(row.ids, row.logprobs, ending)
+
     @torch.inference_mode()
-    def _answer(self, requests: Sequence[_Request], sampling: Sampling, n: int, lane: int) -> list[_Row]:
-        """The finished rows of one lane."""
-        finished: list[_Row] = []
-        random = _generator(sampling, lane)
-        most = self._most_rows(requests, n)
+    def _answer(self, requests: Sequence[_Request], sampling: Sampling, n: int, lane: int, most: int) -> Iterator[_Row]:
+        """The rows of one lane as they are finished."""
+        random = torch.Generator().manual_seed(derive(sampling.seed, "lane", lane))
         waiting = list(requests)[::-1]
         batch = _RunningBatch(self.model)
         while waiting or batch.live:
@@ -86,20 +99,7 @@ class Engine:
             if waiting and (room * n >= most // 4 or not batch.live):
                 batch.admit([waiting.pop() for _ in range(min(max(room, 1), len(waiting)))], n)
             batch.draw(sampling, random)
-            finished += batch.retire(self._stop)
-            batch.read()
-        return finished
-
-    @torch.inference_mode()
-    def stream(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[tuple[int, float]]:
-        """(id, log-probability) of one completion as they are drawn, the closing token included."""
-        random = _generator(sampling, lane=0)
-        batch = _RunningBatch(self.model)
-        batch.admit([_Request(0, prompt, self._limit(prompt, sampling))], 1)
-        while batch.live:
-            (row,) = batch.draw(sampling, random)
-            yield row.ids[-1], row.logprobs[-1]
-            batch.retire(self._stop)
+            yield from batch.retire(self._stop)
             batch.read()
 
     def _limit(self, prompt: Sequence[int], sampling: Sampling) -> int:
@@ -108,14 +108,10 @@ class Engine:
             raise UserError(f"The prompt has {len(prompt)} tokens; the model's context holds {self.context}.")
         return min(sampling.max_new_tokens, room)
 
-    def _most_rows(self, requests: Sequence[_Request], n: int) -> int:
-        longest = max(len(request.ids) // n + request.limit for request in requests)
+    def _most_rows(self, requests: Sequence[_Request], n: int, cache_bytes: int) -> int:
+        longest = max((len(request.ids) // n + request.limit for request in requests), default=1)
         a_row = Cache.bytes_per_token(self.model.config) * longest
-        return min(self._rows, max(1, CACHE_BYTES // lanes() // a_row))
-
-
-def _generator(sampling: Sampling, lane: int) -> torch.Generator:
-    return torch.Generator().manual_seed(derive(sampling.seed, "lane", lane))
+        return min(self._rows, max(1, cache_bytes // a_row))
 
 
 class _RunningBatch:
@@ -153,16 +149,13 @@ class _RunningBatch:
         self._logits_RV = logits_RV
         self._slots += [_Row(request.index, request.limit, [], []) for request in requests for _ in range(n)]
 
-    def draw(self, sampling: Sampling, random: torch.Generator) -> list[_Row]:
-        """Adds one token to every row that is not done; returns those rows."""
+    def draw(self, sampling: Sampling, random: torch.Generator) -> None:
+        """Adds one token to every row that is not done."""
         self._drawn_R, logprobs_R = choose(self._logits_RV, sampling, random)
-        live = []
         for row, token, logprob in zip(self._slots, self._drawn_R.tolist(), logprobs_R.tolist(), strict=True):
             if row is not None:
                 row.ids.append(token)
                 row.logprobs.append(logprob)
-                live.append(row)
-        return live
 
     def retire(self, stop: int) -> list[_Row]:
         """Returns the rows that are done and takes them out of the batch."""

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from underdog.recipe.common import Below1, Count, NotNegative, Optimizer, Positive, Section, Share, adds_up
 
@@ -105,6 +105,7 @@ class ReinforceStage(Section):
     lr: Positive | None = None
     temperature: Positive | None = None
     max_new_tokens: Count | None = None
+    mix: dict[str, Share] | None = None
     clip: Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = None
     kl: NotNegative | None = None
     dynamic_sampling: bool | None = None
@@ -126,6 +127,12 @@ class Reinforce(Section):
     lr: Positive = 1e-4
     temperature: Positive = 1.0
     max_new_tokens: Count = 128
+    mix: dict[str, Share] = {}
+    """Shares of the problems by domain ("mathematics"), or by domain and task ("logic/countdown"); together they make
+    1. Empty: every problem as often as any other."""
+    engine: str = "built-in"
+    """What samples the answers: "built-in"; "vllm", started from the environment that `make vllm` makes; or the URL of
+    a vLLM server (docs/reinforcement.md)."""
     clip: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [0.2, 0.28]
     """Lower and upper distance of the ratio from 1 (decoupled clipping)."""
     kl: NotNegative = 1e-4
@@ -143,8 +150,19 @@ class Reinforce(Section):
     """Steps between looks at the validation problems."""
     optimizer: Optimizer = Optimizer(weight_decay=0.0)
 
+    @field_validator("engine")
+    @classmethod
+    def _names_an_engine(cls, engine: str) -> str:
+        if engine not in ("built-in", "vllm") and not engine.startswith(("http://", "https://")):
+            raise ValueError(f'"{engine}" is neither "built-in" nor "vllm" nor a URL')
+        return engine
+
     @model_validator(mode="after")
-    def _stages_fill_it(self) -> "Reinforce":
-        if self.stage and not adds_up(shares := [stage.share for stage in self.stage]):
-            raise ValueError(f"the shares of stage make {math.fsum(shares):g}, not 1")
+    def _shares_add_up(self) -> "Reinforce":
+        mixes = [("mix", self.mix), *((f'mix of stage "{stage.name}"', stage.mix) for stage in self.stage)]
+        shares = [(name, list(mix.values())) for name, mix in mixes if mix]
+        shares += [("stage", [stage.share for stage in self.stage])] if self.stage else []
+        for name, parts in shares:
+            if not adds_up(parts):
+                raise ValueError(f"the shares of {name} make {math.fsum(parts):g}, not 1")
         return self

@@ -76,7 +76,7 @@ def machine(recipe: Recipe) -> str:
     count = recipe.threads or cores()
     words = [f"{count} CPU core{'s' if count > 1 else ''}, {recipe.compute.precision}", f"seed {recipe.seed}"]
     if world.size() > 1:
-        words.append(f"{world.size()} processes share pretraining and SFT, the first alone does the rest")
+        words.append(f"{world.size()} processes share training, the first alone does the rest")
     return " · ".join(words)
 
 

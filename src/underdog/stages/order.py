@@ -11,7 +11,7 @@ from underdog.artifacts.store import Artifact, Draft
 from underdog.lanes import cores
 from underdog.recipe.schema import Curate, Recipe
 from underdog.seeds import derive
-from underdog.stages.together import strategy_for
+from underdog.stages.together import Shared, strategy_for, strategy_of_copies
 from underdog.text.sources import expand
 from underdog.verify.problem_files import read_problems
 
@@ -30,7 +30,7 @@ class Stage:
     seed: int | None = None
     kind: str = ""  # artifacts of the same kind share keys: an evaluation is one, whatever it evaluates
     version: int = 1  # raised when the code changes what the same settings make
-    distributed: bool = False  # computed by all processes of a run; rank 0 alone makes the others
+    shared: Shared = Shared.NOT  # by the processes of a run
 
     def __post_init__(self):
         object.__setattr__(self, "kind", self.kind or self.name)
@@ -84,7 +84,7 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
         (line[-1], "problems"),
         lambda p, out: sft(r.sft, r.sft.steps, seed("sft"), p[line[0]], p["problems"], out, strategy_for(r.compute)),
         seed("sft"),
-        distributed=True,
+        shared=Shared.SLICES,
     )
     yield evaluation("sft")
     line.append("sft")
@@ -104,8 +104,11 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
             "reinforce",
             r.reinforce.model_dump(),
             (learner, "problems"),
-            lambda p, out: reinforce(r.reinforce, seed("reinforce"), p[learner], p["problems"], out),
+            lambda p, out: reinforce(
+                r.reinforce, seed("reinforce"), p[learner], p["problems"], out, strategy_of_copies()
+            ),
             seed("reinforce"),
+            shared=Shared.COPIES,
         )
         yield evaluation("reinforce")
         line.append("reinforce")
@@ -125,7 +128,7 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
                 strategy_for(r.compute),
             ),
             seed("control"),
-            distributed=True,
+            shared=Shared.SLICES,
         )
         yield evaluation("control")
     yield Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out))
@@ -161,7 +164,7 @@ def _pretraining(r: Recipe, precision: dict[str, str], seed: int, on: str) -> It
         ("tokenize",),
         lambda p, out: pretrain(r.pretrain, r.model, seed, p["tokenize"], out, strategy_for(r.compute)),
         seed,
-        distributed=True,
+        shared=Shared.SLICES,
     )
 
 

@@ -62,12 +62,12 @@ def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "exp
     for stage in stages(recipe, on):
         parents = {name: run.artifacts[name] for name in stage.parents}
         reporter.begin(stage.name)
-        use_cores(recipe.threads or cores(), stage.distributed)
+        use_cores(recipe.threads or cores(), stage.shared)
         artifact, reused = make(
             store,
             stage.kind,
             lambda out, stage=stage, parents=parents: stage.build(parents, out),
-            distributed=stage.distributed,
+            shared=stage.shared,
             version=stage.version,
             settings=stage.settings,
             seed=stage.seed,

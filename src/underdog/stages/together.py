@@ -1,9 +1,10 @@
-"""A stage in several processes: all of them compute a distributed one, rank 0 alone the others. Rank 0 writes.
+"""A stage in several processes: all of them compute one that is shared, rank 0 alone the others. Rank 0 writes.
 
 The processes see the same folder: one machine's disk, or a shared file system.
 """
 
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,14 @@ from underdog.recipe.schema import Compute
 
 if TYPE_CHECKING:  # what only looks at runs needs no torch
     from underdog.train.strategy import Strategy
+
+
+class Shared(Enum):
+    """What the processes of a run have of a stage."""
+
+    NOT = "rank 0 computes it alone"
+    SLICES = "each holds a slice of the model"
+    COPIES = "each holds the whole model"
 
 
 def check_processes(compute: Compute) -> None:
@@ -43,13 +52,26 @@ def strategy_for(compute: Compute) -> "Strategy":
     return Sharded(compute, device)
 
 
-def use_cores(cores: int, distributed: bool) -> None:
-    """Shares this machine's cores out: a lane for each; in a distributed stage, threads for each process.
+def strategy_of_copies() -> "Strategy":
+    """The same where every process needs the whole model."""
+    if world.size() == 1:
+        from underdog.train.strategy import Local
 
-    One lane where a GPU computes or where processes gather weights, which they must all do in one order.
+        return Local()
+    from underdog.train.replicated import Replicated
+
+    return Replicated()
+
+
+def use_cores(cores: int, shared: Shared) -> None:
+    """Shares this machine's cores out: a lane for each, among the processes that compute.
+
+    One lane, with threads, where a GPU computes or where processes gather weights, which they must all do in one order.
     """
-    if not distributed or (world.size() == 1 and not _gpus()):
+    if shared is Shared.NOT:
         open_lanes(cores)
+    elif shared is Shared.COPIES or (world.size() == 1 and not _gpus()):
+        open_lanes(max(1, cores // world.local_size()))
     else:
         import torch
 
@@ -64,14 +86,14 @@ def _gpus() -> bool:
 
 
 def make(
-    store: Store, stage: str, build: Callable[[Draft], None], *, distributed: bool, **making: Any
+    store: Store, stage: str, build: Callable[[Draft], None], *, shared: Shared, **making: Any
 ) -> tuple[Artifact, bool]:
     """`Store.make` by all processes: rank 0 makes the artifact, the others compute along or wait for it."""
     if world.rank():
         return _follow(store, build), False
 
     def lead(out: Draft) -> None:
-        if distributed:
+        if shared is not Shared.NOT:
             world.agree(out.path)
         build(out)
 

@@ -58,7 +58,11 @@ class PolicyGradient:
             gain_M = gain_M * (old_M - extra["sampled"]).exp().clamp(*self.kind.sampler_correction)
 
         loss = {"policy": -(share_M * gain_M).sum()}
-        watch = {"entropy": entropy_M.detach().sum(), "clipped": clipped_M.float().sum()}
+        watch = {
+            "entropy": entropy_M.detach().sum(),
+            "clipped": clipped_M.float().sum(),
+            "off_sampler": (logprobs_M.detach() - extra["sampled"]).abs().sum(),
+        }
         if self.kl:
             log_q_M = (extra["reference"] - logprobs_M).clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
             loss["kl"] = self.kl * (share_M * divergence(log_q_M, ratio_M, self.kind.kl_estimator)).sum()

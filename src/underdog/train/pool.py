@@ -4,12 +4,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from underdog.errors import UserError, did_you_mean
 from underdog.recipe.reinforcement import Profile
 from underdog.seeds import derive
 from underdog.train.shuffle import Shuffle
 from underdog.verify.problem import Problem
 
 BINS = 10  # of the histogram of pass rates
+ALL = ""  # the kind that every problem is of
+GOLDEN = (5**0.5 - 1) / 2  # its multiples, modulo 1, fill every stretch evenly from the first few on (Weyl)
 
 
 class Pool:
@@ -23,7 +26,7 @@ class Pool:
         self.problems = problems
         self._seed = seed
         self._memory = memory
-        self._arrange()
+        self._decks: dict[str, _Deck] = {}
 
     @property
     def informative(self) -> float:
@@ -34,10 +37,25 @@ class Pool:
     def informative(self, share: float) -> None:
         self._memory["informative"] = share
 
-    def take(self, count: int) -> list[Problem]:
+    def take(self, count: int, mix: Mapping[str, float] | None = None) -> list[Problem]:
+        """The next problems: of each domain, or "domain/task", its share of them; without a mix, of all alike."""
+        mix = mix or {ALL: 1.0}
         first = self._memory.get("position", 0)
         self._memory["position"] = first + count
-        return [self.problems[self._at(position)] for position in range(first, first + count)]
+        places = self._memory.setdefault("places", {})  # by kind, how far its deck was read
+        taken = []
+        for position in range(first, first + count):
+            kind = _at(mix, position * GOLDEN % 1.0)
+            places[kind] = places.get(kind, -1) + 1
+            taken.append(self.problems[self._deck(kind)[places[kind]]])
+        return taken
+
+    def check(self, mix: Mapping[str, float], where: str) -> None:
+        """Raises UserError for a share of problems that there are none of."""
+        there = {name for problem in self.problems for name in (problem.domain, f"{problem.domain}/{problem.task}")}
+        for kind in mix:
+            if kind not in there:
+                raise UserError(f'{where} names "{kind}", and no training problem is.', hint=did_you_mean(kind, there))
 
     def sorted_for(self, stage: str) -> bool:
         """Whether the pool was sorted at the beginning of this stage."""
@@ -61,27 +79,53 @@ class Pool:
         every = round(1 / settings.review) if settings.review else 0
         if not active:
             active, retired = list(range(len(rates))), []
-        self._memory.update(sorted_for=stage, active=active, retired=retired, review_every=every, position=0)
-        self._arrange()
+        self._memory.update(sorted_for=stage, active=active, retired=retired, review_every=every, places={})
+        self._decks.clear()
         return found
 
-    def _arrange(self) -> None:
-        self._active = self._memory.get("active", range(len(self.problems)))
-        self._retired = self._memory.get("retired", [])
-        stage = self._memory.get("sorted_for")
-        seed = self._seed if stage is None else derive(self._seed, stage)
-        self._order = Shuffle(len(self._active), seed)
-        self._review = Shuffle(max(1, len(self._retired)), derive(seed, "review"))
+    def _deck(self, kind: str) -> "_Deck":
+        if kind not in self._decks:
+            stage = self._memory.get("sorted_for")
+            seed = self._seed if stage is None else derive(self._seed, stage)
+            every = range(len(self.problems))
+            active, retired = (
+                [index for index in self._memory.get(name, default) if self._is(index, kind)]
+                for name, default in (("active", every), ("retired", ()))
+            )
+            if not active:  # of a kind that is all too hard or too easy: its share is not given to others
+                active, retired = [index for index in every if self._is(index, kind)], []
+            self._decks[kind] = _Deck(active, retired, self._memory.get("review_every", 0), seed)
+        return self._decks[kind]
 
-    def _at(self, position: int) -> int:
-        """The index of the problem at a position: every so many of them a retired one."""
-        every = self._memory.get("review_every", 0)
-        if not (every and self._retired):
+    def _is(self, index: int, kind: str) -> bool:
+        problem = self.problems[index]
+        return kind in (ALL, problem.domain, f"{problem.domain}/{problem.task}")
+
+
+class _Deck:
+    """The indices of problems in an endless order: every so many of them a retired one."""
+
+    def __init__(self, active: Sequence[int], retired: Sequence[int], every: int, seed: int):
+        self._active, self._retired, self._every = active, retired, every
+        self._order = Shuffle(len(active), seed)
+        self._review = Shuffle(max(1, len(retired)), derive(seed, "review"))
+
+    def __getitem__(self, position: int) -> int:
+        if not (self._every and self._retired):
             return self._active[self._order[position]]
-        rounds, within = divmod(position, every)
-        if within == every - 1:
+        rounds, within = divmod(position, self._every)
+        if within == self._every - 1:
             return self._retired[self._review[rounds]]
-        return self._active[self._order[rounds * (every - 1) + within]]
+        return self._active[self._order[rounds * (self._every - 1) + within]]
+
+
+def _at(mix: Mapping[str, float], place: float) -> str:
+    """The kind that a place in [0, 1) belongs to, where each takes its share of the way."""
+    for kind, share in mix.items():
+        place -= share
+        if place < 0:
+            return kind
+    return kind
 
 
 def histogram(rates: Sequence[float]) -> list[int]:

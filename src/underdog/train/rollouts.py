@@ -1,11 +1,12 @@
 """Rollouts: groups of answers by the current policy, judged, and what training makes of them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
+from typing import Protocol
 
-from underdog.generate.engine import Completion, Engine
+from underdog.generate.engine import Completion
 from underdog.generate.interface import Ending, Sampling
 from underdog.recipe.reinforcement import Reinforce
 from underdog.seeds import derive
@@ -15,7 +16,8 @@ from underdog.train.batch import Answer, Group
 from underdog.train.pool import Pool
 from underdog.train.rewards import advantages, shaped
 from underdog.verify.problem import Outcome, Problem, Verdict
-from underdog.verify.registry import verify_all
+from underdog.verify.registry import Judging
+from underdog.world import ALONE, Place
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,24 @@ def share_out(groups: Sequence[Group], average: str, limit: int) -> list[Group]:
     return [Group(group.prompt, [counted(answer) for answer in group.answers]) for group in groups]
 
 
+class Answering(Protocol):
+    """What samples answers: the built-in engine, or vLLM (train/vllm.py)."""
+
+    def answers(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int, place: Place
+    ) -> Iterator[tuple[int, Completion]]:
+        """(index of the prompt, completion) as they are finished, `n` to each prompt of this process's share."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sampler:
     """Answers problems with the current policy."""
 
-    engine: Engine
+    engine: Answering
     tokenizer: Tokenizer
     seed: int
+    place: Place = ALONE
 
     def collect(
         self, pool: Pool, settings: Reinforce, step: int, rounds: int = 3
@@ -92,9 +105,9 @@ class Sampler:
         seen: list[Rollout] = []
         share = pool.informative if settings.dynamic_sampling else 1.0
         for attempt in range(rounds):
-            problems = pool.take(math.ceil((settings.prompts - len(kept)) / share))
+            problems = pool.take(math.ceil((settings.prompts - len(kept)) / share), settings.mix)
             sampling = self._sampling(settings, settings.temperature, "step", step, attempt)
-            fresh = roll_out(self.engine, self.tokenizer, problems, sampling, settings.rollouts)
+            fresh = self._roll_out(problems, sampling, settings.rollouts)
             seen += fresh
             if not settings.dynamic_sampling:
                 return fresh, fresh
@@ -107,38 +120,55 @@ class Sampler:
     def pass_rates(self, problems: Sequence[Problem], settings: Reinforce, stage: str) -> list[float]:
         """Mean reward of each problem at the stage's temperature, over `profile.samples` answers."""
         sampling = self._sampling(settings, settings.temperature, "profile", stage)
-        rollouts = roll_out(self.engine, self.tokenizer, problems, sampling, settings.profile.samples)
+        rollouts = self._roll_out(problems, sampling, settings.profile.samples)
         return [sum(rollout.rewards) / len(rollout.rewards) for rollout in rollouts]
 
     def score(self, problems: Sequence[Problem], settings: Reinforce, samples: int = 2) -> float:
         """Mean reward at temperature 1, from the same draws at every look."""
         sampling = self._sampling(settings, 1.0, "score")
-        rollouts = roll_out(self.engine, self.tokenizer, problems, sampling, samples)
+        rollouts = self._roll_out(problems, sampling, samples)
         return sum(sum(rollout.rewards) for rollout in rollouts) / (len(rollouts) * samples)
+
+    def _roll_out(self, problems: Sequence[Problem], sampling: Sampling, n: int) -> list[Rollout]:
+        return roll_out(self.engine, self.tokenizer, problems, sampling, n, self.place)
 
     def _sampling(self, settings: Reinforce, temperature: float, *purpose: str | int) -> Sampling:
         return Sampling(temperature, max_new_tokens=settings.max_new_tokens, seed=derive(self.seed, *purpose))
 
 
 def roll_out(
-    engine: Engine, tokenizer: Tokenizer, problems: Sequence[Problem], sampling: Sampling, n: int
+    engine: Answering,
+    tokenizer: Tokenizer,
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    n: int,
+    place: Place = ALONE,
 ) -> list[Rollout]:
-    """Samples `n` answers to each problem and judges them. A truncated answer is judged as it stands."""
+    """Samples `n` answers to each problem and judges them, each as soon as it is finished.
+
+    Of several processes each answers its share, and all of them return all rollouts.
+    """
     prompts = [prompt_ids(problem.prompt, tokenizer) for problem in problems]
-    answered = engine.generate(prompts, sampling, n)
-    verdicts = iter(judge([(p, one) for p, many in zip(problems, answered, strict=True) for one in many], tokenizer))
-    return [
-        Rollout(problem, prompt, completions, list(islice(verdicts, len(completions))))
-        for problem, prompt, completions in zip(problems, prompts, answered, strict=True)
-    ]
+    with Judging() as judging:
+        begun = [
+            (index, one, begin_judging(judging, problems[index], one, tokenizer))
+            for index, one in engine.answers(prompts, sampling, n, place)
+        ]
+        own = [(index, one, verdict()) for index, one, verdict in begun]
+    found = [Rollout(problem, prompt, [], []) for problem, prompt in zip(problems, prompts, strict=True)]
+    for index, one, verdict in chain.from_iterable(place.gathered(own)):
+        found[index].completions.append(one)
+        found[index].verdicts.append(verdict)
+    return found
 
 
-def judge(answers: Sequence[tuple[Problem, Completion]], tokenizer: Tokenizer) -> list[Verdict]:
+def begin_judging(
+    judging: Judging, problem: Problem, completion: Completion, tokenizer: Tokenizer
+) -> Callable[[], Verdict]:
     """An answer that ran into its limit earns nothing: the model never said that it was done."""
-    whole = [(p, tokenizer.decode(one.ids)) for p, one in answers if one.ending is not Ending.TRUNCATED]
-    judged = iter(verify_all(whole))
-    truncated = Verdict.unparsable("ran into the limit of new tokens")
-    return [truncated if one.ending is Ending.TRUNCATED else next(judged) for _, one in answers]
+    if completion.ending is Ending.TRUNCATED:
+        return lambda: Verdict.unparsable("ran into the limit of new tokens")
+    return judging.begin(problem, tokenizer.decode(completion.ids))
 
 
 def describe(seen: Sequence[Rollout], kept: Sequence[Rollout]) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """How a step is computed: by one process that holds the whole model, or by several that share it.
 
 The loop, the objectives and the stages know `Strategy` only. `Local` is here; `Sharded` (train/sharded.py) shares
-weights, gradients and moments among the processes that torchrun started.
+weights, gradients and moments among the processes that torchrun started, `Replicated` (train/replicated.py) gives each
+of them the whole model.
 """
 
 from abc import ABC, abstractmethod
@@ -21,6 +22,7 @@ from underdog.model.decoder import Decoder
 from underdog.recipe.schema import Compute
 from underdog.train.batch import Batch
 from underdog.train.objectives import Objective, Sums
+from underdog.world import ALONE
 
 PART_TOKENS = 512  # enough to fill a CPU's core, and parts for many
 PART_TOKENS_OF_GPU = 16_384
@@ -36,6 +38,8 @@ class Strategy(ABC):
 
     leads = True
     """Whether this process writes what the processes have in common: logs, checkpoints, manifests."""
+    copies = ALONE
+    """This process's place among those that hold a copy of the model each, and share what is done with it."""
 
     def __init__(self, compute: Compute | None = None, device: str = "cpu"):
         self.compute = compute or Compute()
@@ -56,6 +60,10 @@ class Strategy(ABC):
     def part_tokens(self) -> int:
         """Tokens that one forward and backward pass holds."""
         return self.compute.part_tokens or (PART_TOKENS if self.device == "cpu" else PART_TOKENS_OF_GPU)
+
+    def computes(self, part: int) -> bool:
+        """Whether this process computes the part of that number."""
+        return True
 
     @abstractmethod
     def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:
@@ -104,9 +112,12 @@ class Local(Strategy):
 
     def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:
         parts = list(parts)
-        counts = count(parts)
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
         model.zero_grad(set_to_none=True)
+        return self._sums(model, objective, parts, count(parts))
+
+    def _sums(self, model: Decoder, objective: Objective, parts: Iterable[Batch], counts: Counts) -> Figures:
+        """Adds the parts' gradients up; `counts` are those of the whole batch."""
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
 
         def slopes_of(part: Batch) -> tuple[Sequence[Tensor], Figures]:
             loss, found = self._loss(model, objective, part, counts)

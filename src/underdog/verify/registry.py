@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from underdog.errors import UserError, did_you_mean
@@ -82,13 +82,29 @@ def verify(problem: Problem, completion: str) -> Verdict:
         return Verdict.crashed(str(failure))
 
 
+class Judging:
+    """Judges answers as they come: those that other processes judge at once, side by side, the others when asked."""
+
+    def __init__(self):
+        self._threads = ThreadPoolExecutor(cores(), "judge")
+
+    def __enter__(self) -> "Judging":
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def begin(self, problem: Problem, completion: str) -> Callable[[], Verdict]:
+        """What gives the verdict, and waits for it where it must."""
+        if get_verifier(problem.verifier).apart:
+            return self._threads.submit(verify, problem, completion).result
+        return partial(verify, problem, completion)
+
+
 def verify_all(pairs: Iterable[tuple[Problem, str]]) -> list[Verdict]:
-    """The verdicts on (problem, completion) pairs, in order; those that other processes give, side by side."""
-    pairs = list(pairs)
-    if not any(get_verifier(problem.verifier).apart for problem, _ in pairs):
-        return [verify(problem, completion) for problem, completion in pairs]
-    with ThreadPoolExecutor(cores()) as threads:
-        return list(threads.map(lambda pair: verify(*pair), pairs))
+    """The verdicts on (problem, completion) pairs, in order."""
+    with Judging() as judging:
+        return [verdict() for verdict in [judging.begin(*pair) for pair in pairs]]
 
 
 def judge(problem: Problem, completion: str) -> Verdict:
