@@ -1,11 +1,14 @@
 """A full step of reinforcement (rollout, reward, update) against TRL's GRPOTrainer: same model, prompts, group size.
 
-    python benchmarks/reinforce.py [--steps 4] [--rounds 3] [--only NAME …]
+    python benchmarks/reinforce.py [--answers fixed | mixed] [--steps 4] [--rounds 3] [--only NAME …]
 
 The contestants take turns, each in a process of its own, several rounds; medians are printed. A Llama of about 5M
-parameters with random weights answers PROMPTS prompts of PROMPT tokens GROUP times each with exactly ANSWER tokens; the
-reward looks at the answer's ids, so that it costs nothing and groups differ. One update a step, KL 1e-4, temperature
-1.2.
+parameters with random weights answers PROMPTS prompts of PROMPT tokens GROUP times each; the reward looks at the
+answer's ids, so that it costs nothing and groups differ. One update a step, KL 1e-4, temperature 1.2.
+
+Answers are `fixed`, 64 tokens each; or `mixed`: each token ends its answer with a chance of 1 in 48, and the limit is
+192 tokens, so that lengths are as those of a model that says when it is done. The weights see to that, in every
+contestant: one dimension of the hidden state is constant, and the closing token alone looks at it.
 
 - `underdog`: this project's engine, batches and trainer, a lane a core.
 - `trl`: GRPOTrainer as it comes, apart from the figures above.
@@ -14,6 +17,7 @@ reward looks at the answer's ids, so that it costs nothing and groups differ. On
 
 import argparse
 import json
+import math
 import os
 import random
 import statistics
@@ -22,10 +26,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 VOCABULARY, WIDTH, LAYERS, HEADS, FFN = 2048, 256, 6, 8, 768
-PROMPTS, GROUP, PROMPT, ANSWER = 16, 8, 48, 64
+PROMPTS, GROUP, PROMPT = 16, 8, 48
+LIMIT = {"fixed": 64, "mixed": 192}
+MEAN = 48  # tokens of a mixed answer, but for the limit
+END = 1
 TEMPERATURE, KL, LR = 1.2, 1e-4, 1e-5
 
 Enough = Callable[[], bool]
@@ -40,7 +46,24 @@ def reward(ids: list[int]) -> float:
     return float(sum(ids) % 2)
 
 
-def underdog(enough: Enough) -> None:
+def end_by_chance(model) -> None:
+    """Makes the closing token as likely everywhere as answers of MEAN tokens want it."""
+    import torch
+
+    weights = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, weight in weights.items():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                weight[0] = 0.0
+        embedding, head = weights["model.embed_tokens.weight"], weights["lm_head.weight"]
+        embedding[:, 0] = 100.0  # outweighs all else: after the norm it is the square root of the width
+        embedding[:, 1:] *= 100.0 / embedding[:, 1:].norm(dim=1, keepdim=True)
+        head[:, 0] = 0.0
+        head[END] = 0.0
+        head[END, 0] = TEMPERATURE * math.log(VOCABULARY / MEAN) / (WIDTH / 2) ** 0.5
+
+
+def underdog(enough: Enough, answers: str) -> None:
     import copy
 
     from underdog.generate.engine import Engine
@@ -57,6 +80,7 @@ def underdog(enough: Enough) -> None:
     from underdog.train.trainer import Trainer
 
     open_lanes(os.cpu_count() or 1)
+    limit = LIMIT[answers]
     config = ModelConfig(
         family="llama",
         vocabulary=VOCABULARY,
@@ -66,19 +90,21 @@ def underdog(enough: Enough) -> None:
         kv_heads=HEADS,
         head_width=WIDTH // HEADS,
         ffn=FFN,
-        context=PROMPT + ANSWER,
+        context=PROMPT + limit,
         rope_base=10000.0,
         norm_eps=1e-6,
         tied=False,
     )
     policy = Decoder(config).initialise(1)
+    if answers == "mixed":
+        end_by_chance(policy)
     reference = copy.deepcopy(policy)
-    settings = Reinforce(temperature=TEMPERATURE, kl=KL, max_new_tokens=ANSWER)
+    settings = Reinforce(temperature=TEMPERATURE, kl=KL, max_new_tokens=limit)
     trainer = Trainer(policy, Optimizer(weight_decay=0.0), PolicyGradient(*settings.clip, KL, TEMPERATURE))
-    engine = Engine(policy, stop=-1)  # nothing closes an answer
+    engine = Engine(policy, stop=END if answers == "mixed" else -1)
     step = 0
     while not enough():
-        answered = engine.generate(prompts(), Sampling(TEMPERATURE, max_new_tokens=ANSWER, seed=step), GROUP)
+        answered = engine.generate(prompts(), Sampling(TEMPERATURE, max_new_tokens=limit, seed=step), GROUP)
         worth = advantages([[reward(one.ids) for one in group] for group in answered], "group")
         groups = [
             Group(prompt, [_answer(Answer, one, a) for one, a in zip(group, values, strict=True)])
@@ -93,13 +119,14 @@ def _answer(kind, completion, advantage: float):
     return kind(completion.ids, {"advantage": [advantage] * count, "sampled": completion.logprobs})
 
 
-def trl(enough: Enough, tuned: bool = False) -> None:
+def trl(enough: Enough, answers: str, tuned: bool = False) -> None:
     import torch
     from datasets import Dataset
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
+    limit = LIMIT[answers]
     words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w0"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1", pad_token="w2", unk_token="w0")
@@ -112,13 +139,15 @@ def trl(enough: Enough, tuned: bool = False) -> None:
             num_hidden_layers=LAYERS,
             num_attention_heads=HEADS,
             num_key_value_heads=HEADS,
-            max_position_embeddings=PROMPT + ANSWER,
-            eos_token_id=1,
+            max_position_embeddings=PROMPT + limit,
+            eos_token_id=END,
             pad_token_id=2,
             bos_token_id=None,
         )
     )
 
+    if answers == "mixed":
+        end_by_chance(model)
     folder = tempfile.mkdtemp()  # the reference policy is read from where the policy came from
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -133,8 +162,8 @@ def trl(enough: Enough, tuned: bool = False) -> None:
         use_cpu=True,
         per_device_train_batch_size=PROMPTS * GROUP,
         num_generations=GROUP,
-        max_completion_length=ANSWER,
-        generation_kwargs={"min_new_tokens": ANSWER},
+        max_completion_length=limit,
+        generation_kwargs={"min_new_tokens": limit} if answers == "fixed" else {},
         temperature=TEMPERATURE,
         beta=KL,
         learning_rate=LR,
@@ -157,14 +186,14 @@ def trl(enough: Enough, tuned: bool = False) -> None:
     trainer.train()
 
 
-CONTESTANTS: dict[str, Callable[[Enough], None]] = {
+CONTESTANTS: dict[str, Callable[[Enough, str], None]] = {
     "underdog": underdog,
     "trl": trl,
-    "trl tuned": lambda enough: trl(enough, tuned=True),
+    "trl tuned": lambda enough, answers: trl(enough, answers, tuned=True),
 }
 
 
-def measure(name: str, steps: int) -> float:
+def measure(name: str, answers: str, steps: int) -> float:
     """Seconds a step, after the first."""
     ends: list[float] = []
 
@@ -172,35 +201,37 @@ def measure(name: str, steps: int) -> float:
         ends.append(time.perf_counter())
         return len(ends) > steps + 1
 
-    CONTESTANTS[name](enough)
+    CONTESTANTS[name](enough, answers)
     return (ends[steps + 1] - ends[1]) / steps
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--answers", choices=LIMIT, default="fixed")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        print(json.dumps(measure(args.measure, args.steps)))
+        print(json.dumps(measure(args.measure, args.answers, args.steps)))
         return
     found: dict[str, list[float]] = {}
     for _ in range(args.rounds):
         for name in args.only:
-            command = [sys.executable, Path(__file__), "--measure", name, "--steps", str(args.steps)]
+            command = [sys.executable, __file__, "--measure", name]
+            command += ["--answers", args.answers, "--steps", str(args.steps)]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 print(f"{name}: left out ({done.stderr.strip().splitlines()[-1]})")
                 continue
             found.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
-    tokens = PROMPTS * GROUP * ANSWER
-    print(f"{PROMPTS} prompts of {PROMPT} tokens, {GROUP} answers of {ANSWER} each, {os.cpu_count()} cores")
+    lengths = f"{LIMIT['fixed']}" if args.answers == "fixed" else f"about {MEAN}, at most {LIMIT['mixed']}"
+    print(f"{PROMPTS} prompts of {PROMPT} tokens, {GROUP} answers of {lengths} tokens each, {os.cpu_count()} cores")
     for name, seconds in found.items():
         median = statistics.median(seconds)
         ratio = f"  {median / statistics.median(found['underdog']):.2f} times underdog's" if "underdog" in found else ""
-        print(f"  {name:<10} {median:6.2f} s a step  {tokens / median:7.0f} tokens/s{ratio}")
+        print(f"  {name:<10} {median:6.2f} s a step{ratio}")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,13 @@ def test_distillation_is_judged_by_its_own_model(name, on, off, small, root, mad
     assert "reinforce" not in arms[on] or on == "reinforce"
 
 
+@pytest.mark.parametrize("name", SWITCHES)
+def test_both_arms_of_every_switch_are_recipes_and_differ(small, name):
+    switch = SWITCHES[name]
+    arms = {how: replaced(small(), getattr(switch, how)).recipe for how in ("on", "off")}
+    assert arms["on"] != arms["off"] or switch.until != switch.off_until != ""
+
+
 @pytest.mark.parametrize(
     ("overrides", "switch", "says"),
     [

@@ -164,6 +164,41 @@ SWITCHES = {
             {"reinforce.loss.ratio": "token"},
             "evaluate-reinforce",
         ),
+        Switch(
+            "keep_optimizer",
+            "resets that keep the optimizer's state (ProRL v2) against resets that clear it (v1)",
+            {"reinforce.reset.optimizer": "keep"},
+            {"reinforce.reset.optimizer": "clear"},
+            "evaluate-reinforce",
+        ),
+        Switch(
+            "entropy_bonus",
+            "a bonus that holds the entropy at 0.2 nats a token",
+            {"reinforce.entropy.target": 0.2},
+            {},
+            "evaluate-reinforce",
+        ),
+        Switch(
+            "overlong",
+            "a penalty that grows over the last 24 tokens of the limit (DAPO)",
+            {"reinforce.shaping.overlong": 24},
+            {},
+            "evaluate-reinforce",
+        ),
+        Switch(
+            "length_reward",
+            "a reward for short answers, on for 10 steps and off for 10 (ProRL v2)",
+            {"reinforce.shaping.length": {"high": 0.2, "on": 10, "off": 10}},
+            {},
+            "evaluate-reinforce",
+        ),
+        Switch(
+            "profile",
+            "problems that are solved in 10 to 90 % of 8 answers against all problems",
+            {"reinforce.profile.samples": 8},
+            {},
+            "evaluate-reinforce",
+        ),
         Switch("qk_norm", "RMSNorm over queries and keys", {"model.family": "qwen3"}, {"model.family": "llama"}),
     )
 }
