@@ -21,10 +21,11 @@ HeldOutFile = Annotated[
 ]
 HeldOutLabel = Annotated[str, typer.Option(help="Their column with the labels.")]
 MostWrong = Annotated[float, typer.Option(help="Most of what is kept that may be wrong, with 95 % confidence.")]
+Now = Annotated[datetime | None, typer.Option(help='What "tomorrow" starts from; else today.', show_default=False)]
 
 
 def add_to(app: typer.Typer) -> None:
-    for verb in (classify, route, extract, entities, normalize, tune):
+    for verb in (classify, route, extract, entities, normalize, dialog, tune):
         app.command()(verb)
 
 
@@ -123,9 +124,7 @@ def normalize(
         str | None, typer.Option(help='Whose dates, commas and phone numbers: "RU", "US", …', show_default=False)
     ] = None,
     language: Annotated[list[str], typer.Option(help="Languages of the texts (repeatable).")] = ["en", "ru"],  # noqa: B006
-    now: Annotated[
-        datetime | None, typer.Option(help='What "tomorrow" starts from; else today.', show_default=False)
-    ] = None,
+    now: Now = None,
     prefer: Annotated[
         str, typer.Option(help="Where a date without a year lies: past, future, current_period.")
     ] = "current_period",
@@ -138,9 +137,33 @@ def normalize(
     from underdog.tasks.normalize.place import Place
     from underdog.tasks.run import Over, normalize_file
 
-    today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    place = Place(tuple(language), region, now or today, prefer)
+    place = Place(tuple(language), region, now or _today(), prefer)
     print(normalize_file(Over(file, out, "", workers), columns, place, model, tone))
+
+
+def dialog(
+    script: Annotated[Path, typer.Argument(help="A script, YAML (docs/use.md).", show_default=False)],
+    model: JobModel,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="A table of dialogues instead of the terminal: a line a turn.", show_default=False),
+    ] = None,
+    now: Now = None,
+    column: Column = "text",
+    workers: Workers = 1,
+    out: Out = None,
+) -> None:
+    """Fill forms in a dialogue: the model turns words into commands, the script's form does the rest."""
+    from underdog.tasks.run import Over, dialog_file, talk
+
+    if file is None:
+        talk(model, script, now or datetime.now().replace(microsecond=0))
+    else:
+        print(dialog_file(Over(file, out, column, workers), model, script, now or _today()))
+
+
+def _today() -> datetime:
+    return datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def tune(

@@ -1,3 +1,5 @@
+import json
+
 import httpx
 import pytest
 
@@ -34,6 +36,25 @@ def test_texts_are_normalized_and_routed(api):
     }
 
 
+FLOW = {
+    "about": "order",
+    "slots": {"city": {"kind": "text", "ask": "Where to?"}},
+    "confirm": "To {city}?",
+    "done": "Gone.",
+}
+SCRIPT = {"flows": {"go": FLOW}, "offer": "Where?"}
+
+
+def test_a_dialogue_goes_on_with_its_state(scripted, serving):
+    said = [{"command": "start", "flow": "go"}, {"command": "set", "slot": "city", "value": "Rome"}]
+    with serving(scripted(json.dumps({"commands": said}))) as (url, _):
+        first = post(url, "dialog", model="scripted", input="to Rome", script=SCRIPT).json()
+        assert first["say"] == ["To Rome?"] and first["commands"] == said and first["state"]["expects"] == "confirm"
+        again = post(url, "dialog", model="scripted", input="to Rome", script=SCRIPT, state=first["state"]).json()
+        assert [one["why"] for one in again["refused"]] == ["it has begun already", "it is filled already"]
+        assert again["say"][-1] == "To Rome?" and again["state"]["misses"] == 1
+
+
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
@@ -44,6 +65,8 @@ def test_texts_are_normalized_and_routed(api):
         ("entities", {"types": {}}, "types: "),
         ("normalize", {"kind": "dates"}, 'Did you mean "date"?'),
         ("normalize", {"kind": "date", "region": "XX"}, "no region"),
+        ("dialog", {"script": {"flow": {}}}, 'Did you mean "flows"?'),
+        ("dialog", {"script": SCRIPT, "state": {}}, "none of this script's"),
         ("route", {"labels": {"a": "", "b": ""}}, "least is missing"),
     ],
 )

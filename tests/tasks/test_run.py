@@ -95,6 +95,29 @@ def test_columns_are_normalized(tmp_path):
     assert second["when_date"] is None and second["tel_phone_by"] is None and second["tel_phone_readings"] == []
 
 
+SCRIPT = """
+flows:
+  go: {about: order, slots: {city: {kind: text, ask: Where}}, done: Gone}
+"""
+
+
+def test_dialogues_of_a_file(model, tmp_path):
+    (tmp_path / "s.yaml").write_text(SCRIPT)
+    (tmp_path / "t.jsonl").write_text(json.dumps({"text": "to Rome\nyes"}) + "\n")
+    done = underdog("dialog", tmp_path / "s.yaml", "--model", model, "--file", tmp_path / "t.jsonl")
+    assert done.exit_code == 0, done.output
+    (row,) = results(tmp_path / "t.dialog.jsonl")
+    assert 1 <= len(row["turns"]) <= 2 and all(turn["say"] and turn["commands"] for turn in row["turns"][:1])
+    assert row["state"]["expects"] in ("flow", "city", "person")
+
+
+def test_a_dialogue_in_the_terminal(model, tmp_path):
+    (tmp_path / "s.yaml").write_text(SCRIPT)
+    words = ["dialog", str(tmp_path / "s.yaml"), "--model", str(model)]
+    done = CliRunner().invoke(app, words, input="to Rome\n", catch_exceptions=False)
+    assert done.exit_code == 0 and done.output.startswith("Hello.\nWhat can I do for you?\n> ")
+
+
 FORM = """
 from pydantic import BaseModel
 

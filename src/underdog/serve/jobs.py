@@ -5,6 +5,7 @@ POST /v1/route     {model, input, labels: {name: description}, least, services: 
 POST /v1/extract   {model, input, form}
 POST /v1/entities  {model, input, types: {name: description}}
 POST /v1/normalize {model, input, kind, region, languages, now, prefer, tone, rules_only}
+POST /v1/dialog    {model, input, script, state, now}: the state goes from answer to request; the first one has none
 """
 
 from collections.abc import Callable
@@ -21,6 +22,9 @@ from underdog.serve.guard import Limits
 from underdog.serve.line import Line
 from underdog.tasks import jobs
 from underdog.tasks.classify import Classifier, MultiClassifier
+from underdog.tasks.dialog.machine import State, state_from_json, state_to_json
+from underdog.tasks.dialog.script import read_script
+from underdog.tasks.dialog.understand import Dialog
 from underdog.tasks.entities import EntityFinder
 from underdog.tasks.extract import Extractor
 from underdog.tasks.normalize.normalizer import Normalizer
@@ -66,6 +70,12 @@ class NormalizeRequest(JobRequest):
     rules_only: bool = False  # the model is not asked
 
 
+class DialogRequest(JobRequest):
+    script: dict[str, Any]
+    state: dict[str, Any] | None = None
+    now: Annotated[datetime | None, Field(strict=False)] = None
+
+
 def install_jobs(app: FastAPI, served: Model, line: Line, limits: Limits) -> None:
     def serve(path: str, kind: type[Asked], do: Callable[[Model, Asked], dict[str, Any]]) -> None:
         @app.post(path, response_model=None)
@@ -79,6 +89,7 @@ def install_jobs(app: FastAPI, served: Model, line: Line, limits: Limits) -> Non
     serve("/v1/extract", ExtractRequest, _extracted)
     serve("/v1/entities", EntitiesRequest, _entities)
     serve("/v1/normalize", NormalizeRequest, _normalized)
+    serve("/v1/dialog", DialogRequest, _answered)
 
 
 def _classified(served: Model, asked: ClassifyRequest) -> dict[str, Any]:
@@ -98,11 +109,21 @@ def _entities(served: Model, asked: EntitiesRequest) -> dict[str, Any]:
 
 
 def _normalized(served: Model, asked: NormalizeRequest) -> dict[str, Any]:
-    now = (asked.now or datetime.now()).replace(tzinfo=None)
-    place = Place(asked.languages, asked.region, now, asked.prefer)
+    place = Place(asked.languages, asked.region, _now(asked.now), asked.prefer)
     normalizer = Normalizer(place, None if asked.rules_only else served, asked.tone)
     return jobs.normalized(normalizer(asked.input, asked.kind))
 
 
 def _routed(served: Model, asked: RouteRequest) -> dict[str, Any]:
     return vars(Router(Classifier(served, asked.labels), asked.least, asked.services)(asked.input))
+
+
+def _answered(served: Model, asked: DialogRequest) -> dict[str, Any]:
+    script = read_script(asked.script)
+    state = state_from_json(asked.state, script) if asked.state is not None else State()
+    reply = Dialog(script, served, script.place(_now(asked.now))).reply(state, asked.input)
+    return {**reply.as_json(), "state": state_to_json(reply.turn.state)}
+
+
+def _now(said: datetime | None) -> datetime:
+    return (said or datetime.now()).replace(microsecond=0, tzinfo=None)

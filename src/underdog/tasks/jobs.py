@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +11,9 @@ from underdog.errors import UserError, did_you_mean
 from underdog.generate.open import open_model
 from underdog.tasks.classify import Classified, Classifier, MultiClassifier, deepest
 from underdog.tasks.crew import Ready
+from underdog.tasks.dialog.machine import state_to_json
+from underdog.tasks.dialog.script import read_script
+from underdog.tasks.dialog.understand import Dialog
 from underdog.tasks.entities import EntityFinder, Found
 from underdog.tasks.extract import Extracted, Extractor
 from underdog.tasks.normalize.normalizer import KINDS, Normalized, Normalizer
@@ -127,6 +131,31 @@ class Normalize:
             return results
 
         return Ready(do, model.capabilities.parallel if model else 1)
+
+
+@dataclass(frozen=True)
+class Dialogue(OnTexts):
+    """A text is what one user said, a line a turn."""
+
+    name: ClassVar[str] = "dialog"
+
+    script: Any = None  # as JSON
+    now: datetime | None = None
+
+    def open(self) -> Ready:
+        script = read_script(self.script)
+        model = open_model(self.model)
+        dialog = Dialog(script, model, script.place(self.now))
+
+        def do(text: str) -> dict[str, Any]:
+            state, turns = dialog.begin().state, []
+            for line in filter(str.strip, text.splitlines()):
+                reply = dialog.reply(state, line)
+                state = reply.turn.state
+                turns.append(reply.as_json())
+            return {"turns": turns, "state": state_to_json(state)}
+
+        return self._ready(do, model.capabilities.parallel)
 
 
 def open_classifier(

@@ -3,16 +3,20 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from underdog.errors import UserError
+from underdog.generate.open import open_model
 from underdog.tasks.classify import Classifier
 from underdog.tasks.crew import Job
+from underdog.tasks.dialog.script import load_script
+from underdog.tasks.dialog.understand import Dialog
 from underdog.tasks.files import read_table, texts_of
-from underdog.tasks.jobs import Classify, Entities, Extract, Normalize, Route, open_classifier
+from underdog.tasks.jobs import Classify, Dialogue, Entities, Extract, Normalize, Route, open_classifier
 from underdog.tasks.normalize.place import Place
 from underdog.tasks.over import failures, run_over
 from underdog.tasks.router import Held, hold_out
@@ -83,6 +87,28 @@ def entities_file(over: Over, model: str, types: Sequence[str], window: int, ove
 
 def normalize_file(over: Over, columns: Sequence[str], place: Place, model: str | None, tone: str) -> str:
     return _over(over, Normalize(pairs(columns), place, model, tone))
+
+
+def dialog_file(over: Over, model: str, script: Path, now: datetime) -> str:
+    return _over(over, Dialogue(over.column, model, load_script(script).model_dump(), now))
+
+
+def talk(model: str, script: Path, now: datetime) -> None:
+    """A dialogue in the terminal, until a person takes over or the user leaves."""
+    loaded = load_script(script)
+    dialog = Dialog(loaded, open_model(model), loaded.place(now))
+    turn = dialog.begin()
+    while True:
+        print("\n".join(turn.say))
+        if turn.state.over:
+            return
+        try:
+            text = input("> ")
+        except EOFError:
+            return
+        turn = dialog.reply(turn.state, text).turn
+        for frame in turn.done:
+            print(json.dumps({"flow": frame.flow, **frame.values}, ensure_ascii=False))
 
 
 def tune_file(file: Path, out: Path, column: str, label: str, error: float, seed: int) -> str:
