@@ -25,7 +25,7 @@ Now = Annotated[datetime | None, typer.Option(help='What "tomorrow" starts from;
 
 
 def add_to(app: typer.Typer) -> None:
-    for verb in (classify, route, extract, entities, normalize, dialog, tune):
+    for verb in (classify, route, extract, entities, normalize, dialog, complete, tune):
         app.command()(verb)
 
 
@@ -160,6 +160,25 @@ def dialog(
         talk(model, script, now or datetime.now().replace(microsecond=0))
     else:
         print(dialog_file(Over(file, out, column, workers), model, script, now or _today()))
+
+
+def complete(
+    model: Annotated[str, typer.Argument(help="As for chat.", show_default=False)],
+    file: Annotated[
+        typer.FileText,
+        typer.Argument(help="Text or code; - for what is piped in.", encoding="utf-8", show_default=False),
+    ],
+    here: Annotated[
+        str, typer.Option(help="Marks the gap in it; without the mark, the text goes on at its end.")
+    ] = "<FILL>",
+    max_tokens: Annotated[int, typer.Option(help="Most tokens to write.", min=1)] = 128,
+    temperature: Annotated[float, typer.Option(help="0: always the likeliest token.")] = 0.0,
+    stop: Annotated[list[str], typer.Option(help="It ends before this text (repeatable).")] = [],  # noqa: B006
+) -> None:
+    """Go on with a text, or fill the gap in it, as code models do; only what is new is printed."""
+    from underdog.tasks.complete import complete_text
+
+    complete_text(model, file, here, max_tokens, temperature, stop)
 
 
 def _today() -> datetime:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from underdog.errors import UserError
 from underdog.generate.reading import CALL
 from underdog.tokens.chat import opens_thinking, prompt_ids
+from underdog.tokens.infill import infill_ids
 from underdog.tokens.messages import Message
 from underdog.tokens.tokenizer import THINK, Tokenizer
 
@@ -45,6 +46,14 @@ class Chat(Protocol):
         """A text of its own, as the model met texts when it was trained."""
         ...
 
+    def encode_infill(self, prefix: str, suffix: str) -> list[int]:
+        """A text with a gap, which the model is to fill.
+
+        Raises:
+            UserError: it was not trained to.
+        """
+        ...
+
 
 class TemplateChat:
     """By the tokenizer and the chat template of a Hugging Face folder."""
@@ -71,3 +80,7 @@ class TemplateChat:
     def encode_document(self, text: str) -> list[int]:
         begin = self.tokenizer.special_ids()["bos_token_id"]
         return [*([] if begin is None else [begin]), *self.tokenizer.encode(text)]
+
+    def encode_infill(self, prefix: str, suffix: str) -> list[int]:
+        ids = infill_ids(prefix, suffix, self.tokenizer.core.token_to_id, self.tokenizer.encode)
+        return [*self.tokenizer.opening, *ids]

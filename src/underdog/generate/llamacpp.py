@@ -26,6 +26,7 @@ from underdog.generate.interface import Capabilities, Drawing, Sampling, Scored,
 from underdog.generate.reading import CALL
 from underdog.generate.structure import Checker
 from underdog.lanes import cores
+from underdog.tokens.infill import infill_ids
 from underdog.tokens.messages import Message, as_json
 from underdog.tokens.tokenizer import THINK
 
@@ -157,6 +158,13 @@ class LlamaCpp:
 
     def encode_document(self, text: str) -> list[int]:
         return [*self._begin, *self.encode(text)]
+
+    def encode_infill(self, prefix: str, suffix: str) -> list[int]:
+        return [*self._begin, *infill_ids(prefix, suffix, self._control, self.encode)]
+
+    def _control(self, token: str) -> int | None:
+        ids = self._tokenize(token, control=True)
+        return ids[0] if len(ids) == 1 else None
 
     def encode_answer(self, text: str) -> list[int]:
         return [*self.encode(text), *self._end]

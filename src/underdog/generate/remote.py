@@ -68,11 +68,13 @@ class Remote:
             body["chat_template_kwargs"] = {"enable_thinking": options.thinking}
         return self._stream("/chat/completions", body)
 
-    def complete(self, text: str, options: Options | None = None) -> Deltas:
+    def complete(self, text: str, options: Options | None = None, suffix: str | None = None) -> Deltas:
         options = options or Options()
         if options.structure or options.alternatives is not None:
             raise OptionError("structure", "Completions of a server elsewhere have no structure and no logprobs here.")
         body = {"prompt": text, **_body(options), "max_tokens": options.max_new_tokens or 256}
+        if suffix:
+            body["suffix"] = suffix
         return self._stream("/completions", body)
 
     def score(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]:

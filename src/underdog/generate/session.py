@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from underdog.errors import UserError
 from underdog.generate.chat import Chat, Prompt
 from underdog.generate.interface import Capabilities, Drawing, Ending, Engine, Sampling, Scored, Token
 from underdog.generate.options import ContextFull, OptionError, Options
@@ -58,7 +59,7 @@ class Model(Protocol):
     capabilities: Capabilities
 
     def reply(self, messages: Sequence[Message], options: Options | None = None) -> Deltas: ...
-    def complete(self, text: str, options: Options | None = None) -> Deltas: ...
+    def complete(self, text: str, options: Options | None = None, suffix: str | None = None) -> Deltas: ...
     def score(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]: ...
     def embed(self, texts: Sequence[str]) -> tuple[list[list[float]], int]: ...
     def close(self) -> None: ...
@@ -101,13 +102,23 @@ class Served:
         reading = Reading(options.stop, prompt.thinking, calls=bool(offered))
         return self._stream(prompt, drawing, reading, options)
 
-    def complete(self, text: str, options: Options | None = None) -> Deltas:
-        """The text's continuation, all of it content."""
+    def complete(self, text: str, options: Options | None = None, suffix: str | None = None) -> Deltas:
+        """The text's continuation, all of it content; with `suffix`, what stands between the two.
+
+        Raises:
+            OptionError: the model fills no gaps, or the text does not fit.
+        """
         options = options or Options()
-        prompt = Prompt(self.chat.encode_document(text), thinking=False)
+        prompt = Prompt(self._gap(text, suffix) if suffix else self.chat.encode_document(text), thinking=False)
         grammar = options.structure.whole() if options.structure else None
         drawing = self._drawing(options, len(prompt.ids), "prompt", grammar)
         return self._stream(prompt, drawing, Reading(options.stop, plain=True), options)
+
+    def _gap(self, prefix: str, suffix: str) -> list[int]:
+        try:
+            return self.chat.encode_infill(prefix, suffix)
+        except UserError as problem:
+            raise OptionError("suffix", str(problem), hint=problem.hint) from None
 
     def score(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]:
         """Log-probability of each answer to the conversation, in one pass over all of them."""

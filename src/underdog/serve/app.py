@@ -45,7 +45,10 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
     async def completions(request: Request) -> Response:
         asked = await read_body(request, CompletionRequest, limits.body)
         return await answer(
-            request, asked, Continuation(served.name), lambda: served.complete(asked.prompt, asked.options())
+            request,
+            asked,
+            Continuation(served.name),
+            lambda: served.complete(asked.prompt, asked.options(), asked.suffix),
         )
 
     @app.post("/v1/embeddings", response_model=None)

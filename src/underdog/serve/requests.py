@@ -254,9 +254,10 @@ class ChatRequest(Sampled):
 class CompletionRequest(Sampled):
     """The body of POST /v1/completions."""
 
-    neutral: ClassVar = {"best_of": 1, "echo": False, "suffix": None}
+    neutral: ClassVar = {"best_of": 1, "echo": False}
 
     prompt: Annotated[str, BeforeValidator(lambda said: said[0] if isinstance(said, list) and len(said) == 1 else said)]
+    suffix: str | None = None  # then what stands between the two is asked for
     logprobs: int | None = Field(None, ge=0, le=5)
 
     def options(self) -> Options:

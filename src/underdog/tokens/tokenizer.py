@@ -230,6 +230,15 @@ class Tokenizer:
         }
 
     @cached_property
+    def opening(self) -> list[int]:
+        """What stands before every text: the beginning's token, for families that want it there."""
+        wanted = json.loads(self.beside.files.get(CONFIG, "{}")).get("add_bos_token")
+        if wanted is None:  # then what is built into the tokenizer says so
+            return self._parsing.encode("").ids
+        begin = self.special_ids()["bos_token_id"]
+        return [begin] if wanted and begin is not None else []
+
+    @cached_property
     def pieces(self) -> TokenBytes:
         """Token -> its bytes."""
         return TokenBytes(self.core)
