@@ -184,10 +184,11 @@ def ours(found: list[str]) -> tuple[float, list[int]]:
     import pyarrow as pa
 
     from underdog.text.duplicates import alike, band_keys, near_duplicates
+    from underdog.text.kernels.tokens import hash_tokens
 
     array = pa.array(found, pa.large_string())
     start = time.process_time()
-    keys = band_keys(array, THRESHOLD)
+    keys = band_keys(hash_tokens(array), THRESHOLD)
     near = alike(keys)
     like = near_duplicates(keys[near], [array.take(pa.array(near))], THRESHOLD)
     gone = {int(place) for place, kept in zip(near, like, strict=True) if kept is not None}

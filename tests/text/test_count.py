@@ -80,6 +80,29 @@ def test_repetition_is_counted_in_characters():
     assert counted("repeated_6") == 0
 
 
+@given(st.lists(st.sampled_from(["a", "bb", "ccc", "dd"]), max_size=60))
+def test_repetition_is_that_of_the_definition(words):
+    counted = one(" ".join(words))
+    for size in range(2, 11):
+        runs = [tuple(words[start : start + size]) for start in range(len(words) - size + 1)]
+        if size <= 4:
+            most = max(runs, key=runs.count, default=())  # of equals the first
+            assert counted(f"top_{size}") == len(" ".join(most)) * runs.count(most)
+            continue
+        seen, start, characters = set(), 0, 0
+        while start < len(runs):
+            again = runs[start] in seen
+            seen.add(runs[start])
+            characters += again * len("".join(runs[start]))
+            start += size if again else 1
+        assert counted(f"repeated_{size}") == characters
+
+
+def test_order_matters_to_hashes():
+    assert one("one two\nthree four\n\nthree four\none two")("duplicate_paragraphs") == 0
+    assert one("a b c d e f\nb a c d e f")("repeated_5") == 0
+
+
 def test_lines_and_paragraphs_that_came_before():
     counted = one("one two\nthree\n\none two\nthree\n\none two\nfour")
     assert (counted("duplicate_lines"), counted("duplicate_line_characters")) == (3, 7 + 5 + 7)

@@ -4,6 +4,7 @@ import random
 import pytest
 
 from underdog.text.decontaminate import HeldOut
+from underdog.text.kernels.tokens import hash_tokens
 
 RNG = random.Random(1)
 
@@ -26,7 +27,7 @@ def verdict(text, items=PROBLEMS, share=0.5):
 
 
 def worst(text, items):
-    return HeldOut(items).overlaps([text])[0]
+    return HeldOut(items).overlaps(hash_tokens([text]))[0]
 
 
 @pytest.mark.parametrize("name", ["countdown-0", "countdown-17", "countdown-49"])
@@ -64,7 +65,7 @@ def test_short_items_must_occur_as_a_whole():
 def test_items_too_short_to_tell_are_counted_and_not_looked_for():
     held_out = HeldOut({"a": "3 + 5 =", "b": "one two three four five six seven eight"})
     assert (held_out.names, held_out.too_short) == (["b"], 1)
-    assert held_out.overlaps(["it is clear that 3 + 5 = 8"]) == [None]
+    assert held_out.overlaps(hash_tokens(["it is clear that 3 + 5 = 8"])) == [None]
 
 
 def test_the_same_item_twice_is_still_looked_for():
@@ -78,10 +79,10 @@ def test_nothing_held_out_contaminates_nothing():
 
 def test_many_texts_at_once_are_told_apart():
     texts = [PROSE, PROBLEMS["countdown-3"], "", PROSE + PROBLEMS["countdown-9"]]
-    found = HeldOut(PROBLEMS).overlaps(texts)
+    found = HeldOut(PROBLEMS).overlaps(hash_tokens(texts))
     assert [overlap and overlap.item for overlap in found] == [None, "countdown-3", None, "countdown-9"]
 
 
 def test_it_goes_to_another_process_as_it_is():
     held_out = pickle.loads(pickle.dumps(HeldOut(PROBLEMS)))
-    assert held_out.overlaps([PROBLEMS["countdown-3"]])[0].item == "countdown-3"
+    assert held_out.overlaps(hash_tokens([PROBLEMS["countdown-3"]]))[0].item == "countdown-3"

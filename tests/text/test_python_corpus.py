@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from underdog.recipe.schema import Curate
-from underdog.text.duplicates import exact_duplicates, exact_key
+from underdog.text.duplicates import exact_duplicates, exact_keys
 from underdog.text.judge import Judge
+from underdog.text.kernels.tokens import hash_tokens
 from underdog.text.python_corpus import SHORTEST, package_docs, python_docs, python_rest
 from underdog.text.readers.formats import read_span
 
@@ -59,7 +60,7 @@ def test_reading_again_gives_the_same(corpora):
 
 def test_scores_tell_documentation_from_the_rest_by_the_text_alone(corpora):
     documents = [d for members in corpora.values() for d in members]
-    kept = exact_duplicates([exact_key(d.text) for d in documents])
+    kept = exact_duplicates(exact_keys(hash_tokens([d.text for d in documents])))
     documents = [d for d, same in zip(documents, kept, strict=True) if same is None][::EVERY]
     judge = Judge(Curate(groups=[]))
     score = judge.score(judge.measure([d.text for d in documents])).quality

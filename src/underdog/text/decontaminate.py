@@ -1,14 +1,13 @@
 """Decontamination: no training text may hold the problems that the model is judged by."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from underdog.text.kernels.overlap import Wanted, find, runs
-from underdog.text.kernels.tokens import hash_tokens
+from underdog.text.kernels.tokens import Tokens, hash_tokens
 
 NGRAM = 8
 """Tokens (words and single symbols) that must match in a row, as for PaLM (arXiv 2204.02311): prompts are
@@ -36,7 +35,7 @@ class HeldOut:
     """
 
     def __init__(self, items: Mapping[str, str], n: int = NGRAM):
-        tokens = hash_tokens(pa.array(list(items.values()), pa.large_string()))
+        tokens = hash_tokens(list(items.values()))
         all_hashes = {name: tokens.of(number) for number, name in enumerate(items)}
         self.names = [name for name in items if len(all_hashes[name]) >= SHORTEST]
         self.too_short = len(items) - len(self.names)
@@ -58,11 +57,10 @@ class HeldOut:
         self._items, self._positions = items_of[order], positions[order]
         self._starts = np.append(np.searchsorted(everything[order], self._wanted.keys), len(everything))
 
-    def overlaps(self, texts: pa.LargeStringArray | Sequence[str]) -> list[Overlap | None]:
+    def overlaps(self, tokens: Tokens) -> list[Overlap | None]:
         """For each text what it holds most of; None if it holds nothing."""
-        array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
-        inside, keys = find(hash_tokens(array), self._wanted)
-        found: list[Overlap | None] = [None] * len(array)
+        inside, keys = find(tokens, self._wanted)
+        found: list[Overlap | None] = [None] * len(tokens.counts)
         for text in np.unique(inside).tolist():
             found[text] = self._worst(np.unique(keys[inside == text]))
         return found

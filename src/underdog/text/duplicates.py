@@ -11,16 +11,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from underdog.text.kernels.sketch import banding, jaccard, share_a_band, shingles, sketch
-from underdog.text.kernels.tokens import hash_tokens
+from underdog.text.kernels.tokens import Tokens, hash_tokens
 
 _MOST_COMPARED = 64
 """Kept texts that one text is compared with, those that share most bands: thousands of variations of one page, just
 below the threshold, are not all compared with each other."""
 
 
-def exact_key(text: str) -> bytes:
-    """16 bytes that are equal for texts that are equal but for case and white space."""
-    return hashlib.blake2b(" ".join(text.casefold().split()).encode(), digest_size=16).digest()
+def exact_keys(tokens: Tokens) -> list[bytes]:
+    """16 bytes a text that are equal for texts that are equal but for case and white space."""
+    return [hashlib.blake2b(tokens.of(text), digest_size=16).digest() for text in range(len(tokens.counts))]
 
 
 def exact_duplicates(keys: Sequence[bytes] | pa.Array | pa.ChunkedArray) -> list[int | None]:
@@ -33,9 +33,9 @@ def exact_duplicates(keys: Sequence[bytes] | pa.Array | pa.ChunkedArray) -> list
     return [None if kept == index else kept for index, kept in enumerate(first.tolist())]
 
 
-def band_keys(texts: pa.LargeStringArray, threshold: float) -> NDArray[np.uint32]:
+def band_keys(tokens: Tokens, threshold: float) -> NDArray[np.uint32]:
     """Keys by which texts that are alike find each other, shape (texts, bands); 0 for texts without words."""
-    return sketch(hash_tokens(texts), banding(threshold))
+    return sketch(tokens, banding(threshold))
 
 
 def alike(keys: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -19,7 +19,8 @@ from underdog.errors import UserError
 from underdog.recipe.schema import Curate
 from underdog.text.annotator import Annotator, spearman, train_annotator
 from underdog.text.document import Document
-from underdog.text.kernels.count import Counts, Texts, count_with_words
+from underdog.text.kernels.batch import Texts
+from underdog.text.kernels.count import Counts, count_with_words
 from underdog.text.labels import read_labels
 from underdog.text.language import domains, languages, settle
 from underdog.text.linear import Words
@@ -84,7 +85,7 @@ class Judge:
         array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
         counts, offsets, hashes = count_with_words(array)
         words = Words(offsets, hashes)
-        language = languages(array.fill_null("").to_pylist())
+        language = languages(array)
         values = self._values(counts, words)
         return pa.record_batch(
             {

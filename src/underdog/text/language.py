@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from underdog.errors import UserError
+from underdog.text.kernels.batch import Texts
 from underdog.text.kernels.count import Counts
 
 UNKNOWN = "und"  # ISO 639: undetermined
@@ -16,12 +19,13 @@ _ENOUGH = 300  # characters: more change few answers and cost their share
 _SURE = 0.4  # least probability
 
 
-def languages(texts: Sequence[str]) -> list[str]:
+def languages(texts: Texts) -> list[str]:
     """The ISO code of each text's language ("en"), or "und", by fastText's lid.176 (arXiv 1607.01759)."""
     predict = _model().predict
+    array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
     found = []
-    for text in texts:
-        (label,), (probability,) = predict(" ".join(text[: 2 * _ENOUGH].split())[:_ENOUGH])
+    for text in pc.utf8_slice_codeunits(array.fill_null(""), 0, 2 * _ENOUGH).to_pylist():
+        (label,), (probability,) = predict(" ".join(text.split())[:_ENOUGH])
         found.append(label.removeprefix("__label__") if probability >= _SURE else UNKNOWN)
     return found
 

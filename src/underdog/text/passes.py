@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +22,9 @@ from underdog.recipe.schema import Curate
 from underdog.text.clean import clean
 from underdog.text.decontaminate import HeldOut
 from underdog.text.document import Document, Reject, make_document
-from underdog.text.duplicates import band_keys, exact_key
+from underdog.text.duplicates import band_keys, exact_keys
 from underdog.text.judge import Judge
-from underdog.text.kernels.tokens import hash_tokens
+from underdog.text.kernels.tokens import Tokens, hash_tokens
 from underdog.text.readers.formats import read_span
 from underdog.text.readers.span import Span, Unit
 from underdog.text.repeats import KINDS, Repeats, part_hashes, without_repeats
@@ -45,6 +46,12 @@ READ = pa.schema(
 )
 """A shard of the first pass. `key` is for exact duplicates."""
 
+WRITTEN: dict[str, Any] = {
+    "compression": "lz4",
+    "use_dictionary": ["source", "dropped", "rule", "language", "domain"],  # of texts it would cost more than it saves
+    "write_statistics": False,
+}
+"""How shards are written: they are read once."""
 
 BANDS = "bands"
 """The column of a measured shard with the keys for near-duplicates."""
@@ -75,15 +82,16 @@ def read_unit(context: Context, unit: Unit) -> None:
     """First pass: reads and cleans; notes what is too short, and which lines and paragraphs there are."""
     rejects: list[Reject] = []
     parts: dict[str, list[np.ndarray]] = {kind: [] for kind in context.repeats}
-    shortest, row = context.settings.minimum_characters, 0
+    row = 0
     with commit_file(context.shard("read", unit.number)) as path:
-        with pq.ParquetWriter(path, READ, compression="lz4") as file:
+        with pq.ParquetWriter(path, READ, **WRITTEN) as file:
             for documents in _batches(unit.spans, rejects):
-                file.write_batch(_read_batch(documents, shortest))
-                for number, document in enumerate(documents, row):
-                    if len(document.text) >= shortest:
-                        for kind, found in parts.items():
-                            found.append(_with_row(part_hashes(document.text, kind), number))
+                batch = _read_batch(documents, context.settings.minimum_characters)
+                file.write_batch(batch)
+                long = np.flatnonzero(batch["dropped"].is_null())
+                texts = batch["text"].take(pa.array(long))
+                for kind, found in parts.items():
+                    found.append(_note(row + long, *part_hashes(texts, kind)))
                 row += len(documents)
         for kind, found in parts.items():
             with commit_file(context.shard(kind, unit.number)) as beside, beside.open("wb") as file:
@@ -104,7 +112,7 @@ def measure_unit(context: Context, unit: int, duplicates: NDArray[np.int64]) -> 
             batch = read.read_row_group(group)
             again = duplicates[(duplicates >= row) & (duplicates < row + len(batch))] - row
             measured = _measure_batch(context, batch, document_number(unit, row), again)
-            writer = writer or pq.ParquetWriter(path, measured.schema, compression="lz4")
+            writer = writer or pq.ParquetWriter(path, measured.schema, **WRITTEN)
             writer.write_table(measured)
             row += len(batch)
         if writer:
@@ -128,8 +136,7 @@ def parts_of(context: Context, kind: str, unit: int, dropped: NDArray[np.bool_])
 def write_repeats(context: Context, kind: str, repeats: Repeats) -> None:
     """Leaves what `find_repeats` found where `measure_unit` looks for it."""
     with commit_file(context.folder / f"{kind}.npz") as path, path.open("wb") as file:
-        hashes, documents = np.array(list(repeats), np.uint64), np.array(list(repeats.values()), np.int64)
-        np.savez(file, hashes=hashes, documents=documents)
+        np.savez(file, **repeats._asdict())
 
 
 def _batches(spans: Iterable[Span], rejects: list[Reject]) -> Iterator[list[Document]]:
@@ -151,71 +158,87 @@ def _batches(spans: Iterable[Span], rejects: list[Reject]) -> Iterator[list[Docu
 
 def _read_batch(documents: list[Document], shortest: int) -> pa.RecordBatch:
     texts = pa.array([d.text for d in documents], pa.large_string())
+    tokens = hash_tokens(texts)
     columns = [
         [d.id for d in documents],
         [d.source for d in documents],
         [d.origin for d in documents],
         [len(d.text) for d in documents],
-        np.diff(hash_tokens(texts).offsets),
+        tokens.counts,
         ["short" if len(d.text) < shortest else None for d in documents],
-        [exact_key(d.text) for d in documents],
+        exact_keys(tokens),
         texts,
     ]
     return pa.record_batch([pa.array(c, field.type) for c, field in zip(columns, READ, strict=True)], schema=READ)
 
 
 def _measure_batch(context: Context, batch: pa.Table, first: int, again: NDArray[np.int64]) -> pa.Table:
-    texts = batch["text"].to_pylist()
     dropped = batch["dropped"].to_pylist()
     for row in again.tolist():
         dropped[row] = "duplicate"
-    repeats = [(kind, _repeats(context.folder / f"{kind}.npz")) for kind in context.repeats]
-    for row, reason in enumerate(dropped):
-        if reason is None and any(known for _, known in repeats):
-            texts[row] = without_repeats(texts[row], first + row, repeats)
-            if len(texts[row]) < context.settings.minimum_characters:
-                dropped[row] = "repeated"
-    left = [row for row, reason in enumerate(dropped) if reason is None]
-    measures = _measures(context, pa.array([texts[row] for row in left], pa.large_string()))
-    place = np.full(len(texts), -1)
-    place[left] = np.arange(len(left))
-    places = pa.array(place, pa.int64(), mask=place < 0)
-    final = pa.array(texts, pa.large_string())
+    read = batch["text"].combine_chunks()
+    left = np.flatnonzero([reason is None for reason in dropped])
+    texts = _own_text(context, read.take(pa.array(left)), first + left)
+    tokens, lengths = hash_tokens(texts), pc.utf8_length(texts).to_numpy()
+    long = lengths >= context.settings.minimum_characters
+    for row in left[~long].tolist():
+        dropped[row] = "repeated"
+    measured = np.full(len(batch), -1)
+    measured[left[long]] = np.flatnonzero(long)
+    places = pa.array(measured, mask=measured < 0)
+    chosen = np.arange(len(batch))
+    chosen[left] = len(batch) + np.arange(len(left))
     return pa.table(
         {
             **{name: batch[name] for name in ("id", "source", "origin")},
-            "characters": pc.utf8_length(final),
-            "tokens": np.diff(hash_tokens(final).offsets),
+            "characters": _replaced(batch["characters"], left, lengths),
+            "tokens": _replaced(batch["tokens"], left, tokens.counts),
             "dropped": pa.array(dropped, pa.string()),
-            **{name: column.take(places) for name, column in measures.items()},
-            "text": final,
+            **{name: column.take(places) for name, column in _measures(context, texts, tokens).items()},
+            "text": pa.concat_arrays([read, texts]).take(pa.array(chosen)),
         }
     )
 
 
-def _measures(context: Context, texts: pa.LargeStringArray) -> dict[str, pa.Array]:
+def _own_text(context: Context, texts: pa.LargeStringArray, documents: NDArray[np.int64]) -> pa.LargeStringArray:
+    """The texts without the lines and paragraphs that other documents keep."""
+    for kind in context.repeats:
+        changed = without_repeats(texts, documents, kind, _repeats(context.folder / f"{kind}.npz"))
+        if changed:
+            texts = pa.array([changed.get(row, text) for row, text in enumerate(texts.to_pylist())], texts.type)
+    return texts
+
+
+def _measures(context: Context, texts: pa.LargeStringArray, tokens: Tokens) -> dict[str, pa.Array]:
     """What the judge says, the keys for near-duplicates, and what is held of held-out items."""
     settings, columns = context.settings, dict[str, pa.Array]()
     if settings.near_duplicates:
-        keys = band_keys(texts, settings.near_duplicates)
+        keys = band_keys(tokens, settings.near_duplicates)
         columns[BANDS] = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(keys.shape[1] * keys.itemsize), len(texts), [None, pa.py_buffer(keys.tobytes())]
         )
     if context.held_out:
-        found = context.held_out.overlaps(texts)
+        found = context.held_out.overlaps(tokens)
         columns["overlap_with"] = pa.array([overlap and overlap.item for overlap in found], pa.string())
         columns["overlap"] = pa.array([overlap and overlap.share for overlap in found], pa.float64())
     measured = context.judge.measure(texts)
     return columns | dict(zip(measured.schema.names, measured.columns, strict=True))
 
 
-def _with_row(hashes: list[int], row: int) -> np.ndarray:
+def _replaced(column: pa.ChunkedArray, rows: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    replaced = column.to_numpy().copy()
+    replaced[rows] = values
+    return replaced
+
+
+def _note(rows: NDArray[np.int64], inside: NDArray[np.int64], hashes: NDArray[np.uint64]) -> np.ndarray:
+    """Parts of texts, the numbers of which are `rows`."""
     found = np.empty(len(hashes), _PART)
-    found["hash"], found["row"] = np.array(hashes, np.uint64), row
+    found["hash"], found["row"] = hashes, rows[inside]
     return found
 
 
 @lru_cache
 def _repeats(path: Path) -> Repeats:
     with np.load(path) as file:
-        return dict(zip(file["hashes"].tolist(), file["documents"].tolist(), strict=True))
+        return Repeats(**file)

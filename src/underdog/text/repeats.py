@@ -1,54 +1,61 @@
 """Lines and paragraphs that many documents share: menus, notices, headers. The first document that has one keeps it."""
 
-import hashlib
-import re
-from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-_BLANK_LINES = re.compile(r"(\n\s*\n)")
+from underdog.text.kernels.parts import Parts, find_parts
+
 _SHORTEST = {"paragraph": 40, "line": 20}
 """Characters. Shorter ones repeat by nature: "Parameters", "return x"."""
 
 KINDS = tuple(_SHORTEST)
-Repeats = dict[int, int]
-"""Hash of a part -> the number of the document that keeps it."""
 
 
-def part_hashes(text: str, kind: str) -> list[int]:
-    """A 64-bit hash of each different line or paragraph of a text."""
-    return list({_hash(part) for part, _ in _parts(text, kind) if len(part) >= _SHORTEST[kind]})
+class Repeats(NamedTuple):
+    """The parts that too many documents have."""
+
+    hashes: NDArray[np.uint64]  # ascending
+    documents: NDArray[np.int64]  # the number of the one that keeps it
+
+
+def part_hashes(texts: pa.LargeStringArray, kind: str) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """(rows, hashes) of the different lines or paragraphs of each text; rows ascend."""
+    parts = _parts(texts, kind)
+    order = np.lexsort((parts.hashes, parts.rows))
+    rows, hashes = parts.rows[order], parts.hashes[order]
+    new = np.ones(len(rows), bool)
+    new[1:] = (rows[1:] != rows[:-1]) | (hashes[1:] != hashes[:-1])
+    return rows[new], hashes[new]
 
 
 def find_repeats(hashes: NDArray[np.uint64], documents: NDArray[np.int64], most: int) -> Repeats:
     """The parts that more than `most` documents have; `documents` ascends and has one number for each hash."""
     different, first, counts = np.unique(hashes, return_index=True, return_counts=True)
     often = counts > most
-    return dict(zip(different[often].tolist(), documents[first[often]].tolist(), strict=True))
+    return Repeats(different[often], documents[first[often]])
 
 
-def without_repeats(text: str, document: int, repeats: Sequence[tuple[str, Repeats]]) -> str:
-    """The text without the parts, of each kind, that another document keeps."""
-    for kind, known in repeats:
-        if known:
-            kept = [
-                part + end
-                for part, end in _parts(text, kind)
-                if len(part) < _SHORTEST[kind] or known.get(_hash(part), document) == document
-            ]
-            text = "".join(kept).strip()
-    return text
+def without_repeats(
+    texts: pa.LargeStringArray, documents: NDArray[np.int64], kind: str, repeats: Repeats
+) -> dict[int, str]:
+    """The new text of each row that loses a part to another document; `documents` has the rows' numbers."""
+    if not len(repeats.hashes):
+        return {}
+    parts = _parts(texts, kind)
+    place = np.minimum(np.searchsorted(repeats.hashes, parts.hashes), len(repeats.hashes) - 1)
+    gone = (repeats.hashes[place] == parts.hashes) & (repeats.documents[place] != documents[parts.rows])
+    changed: dict[int, str] = {}
+    for row in np.unique(parts.rows[gone]).tolist():
+        data, kept, end = texts[row].as_py().encode(), [], 0
+        for part in np.flatnonzero(gone & (parts.rows == row)).tolist():
+            kept.append(data[end : parts.begins[part]])
+            end = parts.ends[part]
+        changed[row] = b"".join([*kept, data[end:]]).decode().strip()
+    return changed
 
 
-def _parts(text: str, kind: str) -> Iterator[tuple[str, str]]:
-    """(part, the line ends behind it)."""
-    if kind == "line":
-        yield from ((line.rstrip("\n"), "\n" if line.endswith("\n") else "") for line in text.splitlines(keepends=True))
-    else:
-        pieces = [*_BLANK_LINES.split(text), ""]
-        yield from zip(pieces[::2], pieces[1::2], strict=True)
-
-
-def _hash(part: str) -> int:
-    return int.from_bytes(hashlib.blake2b(part.strip().encode(), digest_size=8).digest(), "little")
+def _parts(texts: pa.LargeStringArray, kind: str) -> Parts:
+    return find_parts(texts, kind == "line", _SHORTEST[kind])

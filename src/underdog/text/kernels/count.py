@@ -1,11 +1,9 @@
 """Texts in, counts out: the one door to the kernels."""
 
-from collections.abc import Sequence
-
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from underdog.text.kernels.batch import Texts, buffers
 from underdog.text.kernels.characters import DIGIT, END, LETTER, SPACE, UPPER, characters
 from underdog.text.kernels.compiled import compiled
 from underdog.text.kernels.hashing import Table, lexicon
@@ -15,8 +13,6 @@ from underdog.text.kernels.repetition import count_repetition
 from underdog.text.kernels.scan import HAS_LETTER, WORD, Lines, Tokens, decode, describe, find_lines, split
 from underdog.text.kernels.tally import Tally
 from underdog.text.lexicons import BOILERPLATE, MATHEMATICAL, STOP_WORD, UNSAFE
-
-Texts = pa.Array | Sequence[str]
 
 
 class Counts:
@@ -53,19 +49,6 @@ def count_with_words(texts: Texts) -> tuple[Counts, NDArray[np.int64], NDArray[n
         data, offsets, characters(), lexicon(), *_scratch(longest, room), _table(room), values, word_offsets, words
     )
     return Counts(values), word_offsets, words[: word_offsets[-1]]
-
-
-def buffers(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Where each text begins and ends in the bytes of all, and the bytes. Copies nothing that is a large_string."""
-    array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
-    if array.null_count:
-        array = array.fill_null("")
-    array = array.cast(pa.large_string())
-    if not len(array):
-        return np.zeros(1, np.int64), np.zeros(0, np.uint8)
-    _, places, data = array.buffers()
-    offsets = np.frombuffer(places, np.int64)[array.offset : array.offset + len(array) + 1]
-    return offsets, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
 
 
 def _scratch(longest: int, room: int):
@@ -110,34 +93,36 @@ def _all_room(data, offsets):
 
 @compiled
 def _count_characters(codes, kinds, n, row):
-    digits = opening = 0
+    digits = opening = letters = visible = parts = newlines = stops = hashes = broken = 0
     inside = False
     for at in range(n):
         code, kind = codes[at], kinds[at]
         before, inside = inside, kind & (LETTER | DIGIT) > 0 or code == 95
-        row[Tally.PARTS] += inside and not before
+        parts += inside and not before
         if kind & SPACE:
-            row[Tally.NEWLINES] += code == 10
+            newlines += code == 10
             digits = 0
             continue
-        row[Tally.VISIBLE] += 1
+        visible += 1
         if kind & LETTER:
-            row[Tally.LETTERS] += 1
+            letters += 1
             digits = 0
             continue
         if kind & DIGIT:
             digits += 1
             row[Tally.LONG_NUMBERS] += digits == 13
             continue
-        row[Tally.STOPS] += code == 46 or code == 44
-        row[Tally.HASHES] += code == 35
-        row[Tally.BROKEN] += code == 0xFFFD or code < 32
-        row[Tally.ELLIPSES] += code == 0x2026
-        row[Tally.ADDRESSES] += code == 64 and 0 < at < n - 1 and kinds[at - 1] & kinds[at + 1] & LETTER > 0
+        stops += code == 46 or code == 44
+        hashes += code == 35
+        broken += code == 0xFFFD or code < 32
         opening += (code == 40 or code == 91) - (code == 41 or code == 93)
+        row[Tally.ELLIPSES] += code == 0x2026
+        if code == 64 and 0 < at < n - 1:
+            row[Tally.ADDRESSES] += kinds[at - 1] & kinds[at + 1] & LETTER > 0
         if code == 46 and at + 2 < n and codes[at + 1] == 46 and codes[at + 2] == 46:
             row[Tally.ELLIPSES] += at == 0 or codes[at - 1] != 46
-    row[Tally.CHARACTERS] = n
+    row[Tally.CHARACTERS], row[Tally.VISIBLE], row[Tally.LETTERS], row[Tally.PARTS] = n, visible, letters, parts
+    row[Tally.NEWLINES], row[Tally.STOPS], row[Tally.HASHES], row[Tally.BROKEN] = newlines, stops, hashes, broken
     row[Tally.UNBALANCED] = abs(opening)
 
 
@@ -199,7 +184,7 @@ def _count_all(
         classify_lines(codes, kinds, tokens, size, lines, count, first, is_code, row)
         generation = count_duplicates(codes, kinds, lines, count, table, generation, last, row)
         generation = count_kept(codes, kinds, tokens, lines, count, first, table, generation, last, row)
-        generation = count_repetition(tokens, size, grams, table, generation, last, row)
+        generation = count_repetition(tokens, size, grams, sentences, places, table, generation, last, row)
         generation = count_prose(
             codes, tokens, size, lines, count, first, places, sentences, table, generation, last, row
         )

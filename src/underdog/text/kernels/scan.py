@@ -78,40 +78,36 @@ def decode(data, start, end, table, codes, kinds):
 @compiled
 def find_lines(codes, kinds, n, lines):
     """Fills `lines`; returns how many are not blank."""
-    found = run = 0
-    inside = blank = False
+    found = run = symbols = runs = longest = end = 0
+    inside = blank = braces = False
     hashed = np.uint64(0)
-    for at in range(n):
-        code, kind = codes[at], kinds[at]
+    for at in range(n + 1):
+        code, kind = (codes[at], kinds[at]) if at < n else (np.int32(_LINE_FEED), np.uint8(SPACE))
         if kind & SPACE:
             run = 0
             if code == _LINE_FEED:
                 if inside:
-                    lines.hash[found] = hashed
+                    lines.end[found], lines.hash[found] = end, hashed
+                    lines.symbols[found], lines.braces[found] = symbols, braces
+                    lines.runs[found], lines.longest[found] = runs, longest
                     found += 1
                 blank = not inside
                 inside = False
             continue
         if not inside:
             lines.begin[found], lines.after_blank[found] = at, blank
-            lines.symbols[found] = lines.runs[found] = lines.longest[found] = 0
-            lines.braces[found] = False
-            hashed, inside = np.uint64(0), True
+            symbols = runs = longest = 0
+            hashed, inside, braces = np.uint64(0), True, False
         run += 1
         if run == 1:
-            lines.runs[found] += 1
+            runs += 1
             hashed = follow(hashed, np.uint64(32))
         hashed = follow(hashed, np.uint64(code))
-        if run > lines.longest[found]:
-            lines.longest[found] = run
-        lines.end[found] = at + 1
+        longest = max(longest, run)
+        end = at + 1
         if not kind & (LETTER | MARK):
-            lines.symbols[found] += 1
-            if code == 123:
-                lines.braces[found] = True
-    if inside:
-        lines.hash[found] = hashed
-        found += 1
+            symbols += 1
+            braces |= code == 123
     return found
 
 
@@ -170,10 +166,16 @@ def split(codes, kinds, n, begin, length):
         if kinds[at] & SPACE:
             at += 1
             continue
-        end = at
+        end, together, any_ = at, np.uint8(0xFF), np.uint8(0)
         while end < n and not kinds[end] & SPACE:
+            together &= kinds[end]
+            any_ |= kinds[end]
             end += 1
         runs += 1
+        if together & LETTER and not any_ & SINGLE:  # nothing to split off, as with most
+            begin[tokens], length[tokens] = at, end - at
+            tokens, spelled_runs, at = tokens + 1, spelled_runs + 1, end
+            continue
         low, high = at, end
         while low < high - 1 and (
             _goes_before(codes[low], kinds[low]) or (codes[low] == _DOT and codes[low + 1] == _DOT)

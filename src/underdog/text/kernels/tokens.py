@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from underdog.text.kernels.batch import Texts, buffers
 from underdog.text.kernels.characters import DIGIT, LETTER, SINGLE, SPACE, characters
 from underdog.text.kernels.compiled import compiled
 
@@ -22,6 +22,11 @@ class Tokens(NamedTuple):
     hashes: NDArray[np.uint64]  # (tokens,): of the lower case; the same in every process
     words: NDArray[np.bool_]  # (tokens,): a word, not a symbol
 
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many tokens each text has."""
+        return np.diff(self.offsets)
+
     def of(self, text: int) -> NDArray[np.uint64]:
         return self.hashes[self.offsets[text] : self.offsets[text + 1]]
 
@@ -29,21 +34,17 @@ class Tokens(NamedTuple):
         return self.of(text)[self.words[self.offsets[text] : self.offsets[text + 1]]]
 
 
-def hash_tokens(texts: pa.LargeStringArray) -> Tokens:
+def hash_tokens(texts: Texts) -> Tokens:
     """Runs of letters, digits and underscores, and every other visible character: "3 + 5" differs from "3 - 5".
 
     Letters of scripts that put no spaces between words are words of their own.
     """
-    if not len(texts):
-        return Tokens(np.zeros(1, np.int64), np.zeros(0, np.uint64), np.zeros(0, bool))
-    _, places, data = texts.buffers()
-    offsets = np.frombuffer(places, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    raw = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
+    offsets, data = buffers(texts)
     room = int(offsets[-1] - offsets[0])
     hashes, words = np.empty(room, np.uint64), np.empty(room, np.bool_)
     found = np.zeros(len(offsets), np.int64)
     kinds, lower = characters()
-    total = _hash_tokens(raw, offsets, kinds, lower, found, hashes, words)
+    total = _hash_tokens(data, offsets, kinds, lower, found, hashes, words)
     return Tokens(found, hashes[:total].copy(), words[:total].copy())
 
 
