@@ -20,9 +20,11 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 KEEP = {"medium": 0.3, "high": 0.25, "top": 0.15}
 THRESHOLD = 0.7
@@ -34,19 +36,13 @@ def texts(path: Path) -> list[str]:
     return [json.loads(line)["text"] for line in path.open(encoding="utf-8")]
 
 
-def curate_once(corpus: Path, cores: int, tokenize: bool = False) -> dict[str, float]:
-    """In a process of its own: seconds of the clock and of all processors, and the peak of all processes' memory."""
-    asked = [
-        sys.executable,
-        __file__,
-        str(corpus),
-        "once",
-        "--cores",
-        str(cores),
-        *(["--tokenize"] if tokenize else []),
-    ]
+def curate_once(corpus: Path, cores: int = 1, *, tokenizer: Path | None = None, watch: bool = False) -> dict[str, Any]:
+    """In a process of its own: seconds of the clock and of all processors; watched, the peak of all memory."""
+    asked = [sys.executable, __file__, str(corpus), "once", "--cores", str(cores)]
+    if tokenizer:
+        asked += ["--tokenizer", str(tokenizer)]
     with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as process:
-        peak = _watch(process)
+        peak = _watch(process) if watch else [0.0]
         printed = process.communicate()[0]
     if process.returncode:
         sys.exit(process.returncode)
@@ -83,8 +79,8 @@ def _private(pid: int) -> float:
         return 0.0
 
 
-def once(corpus: Path, cores: int, tokenize: bool) -> None:
-    """Curates, and tokenises if wanted; prints what it took."""
+def once(corpus: Path, cores: int, tokenizer: Path | None) -> None:
+    """Curates, and makes token shards if there is a tokenizer; prints what it took."""
     from underdog.artifacts.store import Draft
     from underdog.recipe.schema import Curate
     from underdog.stages.curate import curate
@@ -97,8 +93,8 @@ def once(corpus: Path, cores: int, tokenize: bool) -> None:
         start = time.monotonic()
         out = Draft(folder)
         curate(Curate(sources=[str(corpus)], keep=KEEP, near_duplicates=THRESHOLD), held_out, out, cores)
-        if tokenize:
-            _tokenize(folder)
+        if tokenizer:
+            _tokenize(folder, tokenizer)
         used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         seconds = sum(part.ru_utime + part.ru_stime for part in used)
         print(json.dumps({"wall": time.monotonic() - start, "cpu": seconds, "funnel": out.metrics["funnel"]}))
@@ -106,36 +102,54 @@ def once(corpus: Path, cores: int, tokenize: bool) -> None:
         shutil.rmtree(folder)
 
 
-def _tokenize(folder: Path) -> None:
-    """Shards of ids of what was kept, by a tokenizer that was trained before."""
+def _tokenize(folder: Path, tokenizer_folder: Path) -> None:
+    """Shards of ids of what was kept."""
     from underdog.text.corpus import read_tier
     from underdog.tokens.shards import write_shard
     from underdog.tokens.tokenizer import Tokenizer
 
-    kept = [document.text for tier in KEEP for document in read_tier(folder, tier)]
-    tokenizer = Tokenizer.train(kept[:300], 4096, "qwen2")
-    ids = ([*found, tokenizer.end_of_text] for found in tokenizer.encode_many(kept))
-    write_shard(folder, "kept", ids, vocabulary=tokenizer.vocabulary, tokenizer=tokenizer.fingerprint)
+    tokenizer = Tokenizer.load(tokenizer_folder)
+    for tier in KEEP:
+        kept = [document.text for document in read_tier(folder, tier)]
+        ids = ([*found, tokenizer.end_of_text] for found in tokenizer.encode_many(kept))
+        write_shard(folder, tier, ids, vocabulary=tokenizer.vocabulary, tokenizer=tokenizer.fingerprint)
+
+
+def train_tokenizer(corpus: Path, folder: Path) -> None:
+    from underdog.tokens.tokenizer import Tokenizer
+
+    Tokenizer.train(texts(corpus)[:300], 4096, "qwen2").save(folder, context=0)
+
+
+def two_copies(corpus: Path) -> float:
+    """Seconds of the clock until two runs on one core each, begun together, have ended."""
+    with ThreadPoolExecutor(2) as threads:
+        return max(taken["wall"] for taken in threads.map(curate_once, [corpus] * 2))
 
 
 def path(corpus: Path, rounds: int) -> None:
     size = corpus.stat().st_size / 1e6
-    curate_once(corpus, 1)  # compiled code and files are warm from here on
-    one, two, shards = [], [], []
-    for _ in range(rounds):
-        one.append(curate_once(corpus, 1))
-        two.append(curate_once(corpus, 2))
-        shards.append(curate_once(corpus, 1, tokenize=True))
+    curate_once(corpus)  # compiled code and files are warm from here on
+    one, two, shards, copies = [], [], [], []
+    with tempfile.TemporaryDirectory() as tokenizer:
+        train_tokenizer(corpus, Path(tokenizer))
+        for _ in range(rounds):
+            one.append(curate_once(corpus))
+            two.append(curate_once(corpus, 2))
+            copies.append(two_copies(corpus))
+            shards.append(curate_once(corpus, tokenizer=Path(tokenizer)))
     print(f"whole path, {size:.0f} MB: {size / median(r['cpu'] for r in one):.2f} MB/s a core (bar 4)")
     print(f"  with token shards: {size / median(r['cpu'] for r in shards):.2f} MB/s a core (bar 2.5)")
     gain = median(a["wall"] / b["wall"] for a, b in zip(one, two, strict=True))
+    most = median(2 * a["wall"] / both for a, both in zip(one, copies, strict=True))
     walls = f"{median(r['wall'] for r in one):.1f} s, {median(r['wall'] for r in two):.1f} s"
     print(f"  two cores against one, by the clock: {gain:.2f}× (bar 1.7): {walls}")
+    print(f"  two runs of one core each at once do {most:.2f} times the work of one: what this machine gives")
     print(f"  load of the machine {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
 
 
 def memory(corpus: Path) -> None:
-    taken = curate_once(corpus, 2)
+    taken = curate_once(corpus, 2, watch=True)
     size = corpus.stat().st_size / 1e6
     documents = taken["funnel"][0]["documents"]
     print(
@@ -238,7 +252,7 @@ def main() -> None:
     parser.add_argument("--datatrove", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--tokenize", action="store_true")
+    parser.add_argument("--tokenizer", type=Path, help="once: its folder; makes token shards, too")
     asked = parser.parse_args()
     match asked.what:
         case "path":
@@ -248,7 +262,7 @@ def main() -> None:
         case "memory":
             memory(asked.corpus)
         case "once":
-            once(asked.corpus, asked.cores, asked.tokenize)
+            once(asked.corpus, asked.cores, asked.tokenizer)
 
 
 if __name__ == "__main__":

@@ -61,12 +61,13 @@ class Inline:
 
 
 class Processes:
-    """New processes on this machine, that end with it."""
+    """This process and new ones on this machine, that end with it."""
 
     def __init__(self, context: Any, count: int):
+        self._context = context
         spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(count, spawn, _begin, (context,))
-        self._ahead = 2 * count
+        self._pool = ProcessPoolExecutor(count - 1, spawn, _begin, (context,))
+        self._ahead = 2 * (count - 1)
 
     def run(self, work: Work, items: Sequence[Any]) -> Iterator[Any]:
         waiting = list(reversed(items))
@@ -76,7 +77,11 @@ class Processes:
                 while waiting and len(begun) < self._ahead:
                     item = waiting.pop()
                     begun[self._pool.submit(_work, work, item)] = item
-                for future in wait(begun, return_when=FIRST_COMPLETED).done:
+                if waiting:  # the others have enough to do until this one is done
+                    item = waiting.pop()
+                    work(self._context, *item)
+                    yield item
+                for future in wait(begun, 0 if waiting else None, FIRST_COMPLETED).done:
                     future.result()
                     yield begun.pop(future)
         except BrokenProcessPool:

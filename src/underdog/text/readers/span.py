@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-UNIT = 4 << 20
+UNIT = 2 << 20
 """Bytes of input in a unit of work, about: enough to be worth a task, little enough to share out evenly."""
 
 MOST_SPANS = 500
