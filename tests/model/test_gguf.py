@@ -15,6 +15,7 @@ from underdog.generate.interface import Sampling
 from underdog.model import gguf
 from underdog.model.attention import Packed, end_to_end
 from underdog.model.decoder import Decoder
+from underdog.model.gguf_reading import read_gguf
 from underdog.tokens.chat import render
 from underdog.tokens.messages import Message
 
@@ -177,7 +178,7 @@ def test_the_file_read_back(family, tied, tiny, tokenizer, tmp_path):
         path = tmp_path / f"{kind}.gguf"
         assert gguf.write_gguf(model, tokenizer, path, kind) == []
         size[kind] = path.stat().st_size
-        found = gguf.read_gguf(path)
+        found = read_gguf(path)
         expected_config = {**vars(model.config), "norm_eps": pytest.approx(model.config.norm_eps)}
         assert vars(found.config) == expected_config
         parameters = dict(found.named_parameters())
@@ -209,7 +210,7 @@ def test_rope_scalings(family, kind, tiny, tokenizer, prompts, tmp_path):
     model = shaped(tiny, family, rope_scaling=SCALINGS[kind])
     path = tmp_path / "f32.gguf"
     gguf.write_gguf(model, tokenizer, path, "f32")
-    server, again = Server(path), gguf.read_gguf(path)
+    server, again = Server(path), read_gguf(path)
     prompt = [*prompts[0], *prompts[1], *prompts[2]]
     with torch.no_grad():
         expected, found = (m.logits(m(torch.tensor(prompt), Packed(end_to_end([len(prompt)])))) for m in (model, again))
@@ -222,7 +223,7 @@ def test_rope_scalings(family, kind, tiny, tokenizer, prompts, tmp_path):
 def test_other_kinds_are_read(kind, bound, tiny, tokenizer, tmp_path):
     model = tiny()
     gguf.write_gguf(model, tokenizer, tmp_path / "x.gguf", kind)
-    found = dict(gguf.read_gguf(tmp_path / "x.gguf").named_parameters())
+    found = dict(read_gguf(tmp_path / "x.gguf").named_parameters())
     for name, weight in model.named_parameters():
         assert (found[name] - weight).abs().max() <= bound * weight.abs().max(), name
 
@@ -233,7 +234,7 @@ def test_figures_that_others_leave_out(tiny, tokenizer, tmp_path, monkeypatch):
     for left_out in ("vocab_size", "key_length", "head_count_kv", "rope_freq_base"):
         monkeypatch.setattr(library.GGUFWriter, f"add_{left_out}", lambda *_: None)
     gguf.write_gguf(model, tokenizer, tmp_path / "x.gguf", "f32")
-    found = gguf.read_gguf(tmp_path / "x.gguf").config
+    found = read_gguf(tmp_path / "x.gguf").config
     assert vars(found) == {**vars(model.config), "norm_eps": pytest.approx(1e-5)}
 
 
@@ -243,9 +244,9 @@ def test_a_damaged_file(keep, tiny, tokenizer, tmp_path):
     gguf.write_gguf(tiny(), tokenizer, path, "f32")
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(UserError, match=r"x.gguf is not a whole GGUF file"):
-        gguf.read_gguf(path)
+        read_gguf(path)
     with pytest.raises(UserError, match="is missing"):
-        gguf.read_gguf(tmp_path / "nowhere.gguf")
+        read_gguf(tmp_path / "nowhere.gguf")
 
 
 def test_what_a_file_cannot_say_is_refused(tiny, tokenizer, tmp_path):

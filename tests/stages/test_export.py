@@ -5,7 +5,7 @@ import torch
 
 from underdog.artifacts.store import Artifact, Draft
 from underdog.model.attention import Packed, end_to_end
-from underdog.model.gguf import read_gguf
+from underdog.model.gguf_reading import read_gguf
 from underdog.model.weights import load_pretrained, save_pretrained
 from underdog.recipe.schema import Export
 from underdog.stages.export import FILES, export, logit_error, own_texts

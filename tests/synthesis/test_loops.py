@@ -125,5 +125,6 @@ def test_the_commands(served, problems, conversations, tmp_path):
 
     chains = tmp_path / "chains.jsonl"
     assert run("chains", tmp_path / "chains" / "rows.jsonl", "--out", chains).exit_code == 0
-    (taught,), _ = read_conversations(chains)
-    assert taught.messages[-1].content == "7" and "Final answer:\n7" in taught.messages[0].content
+    (chain, leads), _ = read_conversations(chains)
+    assert chain.messages[-1].content == "7" and "Final answer:\n7" in chain.messages[0].content
+    assert leads.messages[-1].content == "7" and "Reasoning:\n7" in leads.messages[0].content

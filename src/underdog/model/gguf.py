@@ -1,4 +1,4 @@
-"""GGUF, the file that llama.cpp reads: written from a decoder, and read into one, others' files too.
+"""GGUF, the file that llama.cpp reads, written from a decoder (gguf_reading.py reads it back, and others' too).
 
 llama.cpp's own converter recognises tokenizers by a hash and refuses those that it has never seen. Ours
 splits text by a pattern that llama.cpp knows by name, and writes that name.
@@ -12,14 +12,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from underdog.errors import UserError, did_you_mean
+from underdog.errors import UserError
 from underdog.model.config import ModelConfig
 from underdog.model.decoder import Decoder
 from underdog.model.rope import SCALINGS
+from underdog.tokens.gguf import library
 from underdog.tokens.tokenizer import CONTROL, MARKS, Tokenizer
 
 Kind = Literal["f32", "f16", "q8_0"]
-ARCHITECTURES = ("llama", "qwen2", "qwen3")  # of the files, named as the families they hold
+WRITTEN = ("llama", "qwen2", "qwen3")
+ARCHITECTURES = {**{name: name for name in WRITTEN}, "gemma3": "gemma3_text"}
+"""Of the files: the family that each holds."""
 ROPE_FACTORS = "rope_freqs.weight"  # what each angle is divided by: Llama 3.1's scaling, computed beforehand
 
 
@@ -36,11 +39,11 @@ def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> 
         UserError: the gguf library is missing, the tokenizer is not the model's, or the file could not say what the
             model does.
     """
-    gguf, config = _library(), model.config
+    gguf, config = library(), model.config
     _check_writable(config)
     if tokenizer.vocabulary != config.vocabulary:
         raise UserError(f"The tokenizer has {tokenizer.vocabulary} tokens, the model {config.vocabulary}.")
-    names = _tensor_names(gguf, config)
+    names = tensor_names(gguf, config)
     writer = gguf.GGUFWriter(path, config.family)
     writer.add_file_type(gguf.LlamaFileType["ALL_F32" if kind == "f32" else f"MOSTLY_{kind.upper()}"])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
@@ -51,7 +54,7 @@ def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> 
         stored = _storage(kind, weight)
         if weight.ndim == 2 and stored != kind:
             too_short.append(name)
-        rows = _reorder_heads(weight.detach(), _rotated_heads(name, config), "interleaved").numpy()
+        rows = reorder_heads(weight.detach(), rotated_heads(name, config), "interleaved").numpy()
         type_ = gguf.GGMLQuantizationType[stored.upper()]
         writer.add_tensor(names[name], gguf.quantize(rows, type_), raw_dtype=type_)
     if config.rope_scaling and config.rope_scaling["rope_type"] == "llama3":
@@ -63,61 +66,12 @@ def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> 
     return too_short
 
 
-def read_gguf(path: Path) -> Decoder:
-    """The decoder in a file of one of the `ARCHITECTURES`, its weights as float32 whatever they are stored as.
-
-    The file's tokenizer is left aside: use the tokenizer.json of the checkpoint that it was made from.
-
-    Raises:
-        UserError: this is no GGUF file, it is damaged, or it holds what the decoder lacks.
-    """
-    gguf = _library()
-    try:
-        reader = gguf.GGUFReader(path)
-        stored = {tensor.name: tensor for tensor in reader.tensors}
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing.") from None
-    except Exception as problem:  # the library parses as it goes, and fails in any way
-        raise UserError(f"{path} is not a whole GGUF file: {problem}.", hint="Copy it anew.") from None
-    config = _read_config(reader, stored, path)
-    stored.pop(ROPE_FACTORS, None)
-    names = _tensor_names(gguf, config)
-    with torch.device("meta"):
-        model = Decoder(config)
-    weights = {}
-    for name, weight in model.named_parameters():
-        if names[name] not in stored:
-            raise UserError(f"{path} lacks the tensor {names[name]}.", hint="Copy it anew.")
-        rows = _dequantized(gguf, stored.pop(names[name]), tuple(weight.shape), path)
-        weights[name] = _reorder_heads(rows, _rotated_heads(name, config), "halves")
-    if stored:
-        raise UserError(f"{path} holds tensors that this decoder lacks: {', '.join(sorted(stored)[:3])}.")
-    model.load_state_dict(weights, strict=False, assign=True)
-    if config.tied:
-        model.lm_head.weight = model.model.embed_tokens.weight
-    return model
-
-
-def _dequantized(gguf: ModuleType, tensor: Any, shape: tuple[int, ...], path: Path) -> Tensor:
-    try:
-        rows = torch.tensor(gguf.dequantize(tensor.data, tensor.tensor_type))
-    except NotImplementedError:
-        raise UserError(
-            f"{path}: {tensor.name} is stored as {tensor.tensor_type.name}, which cannot be read."
-        ) from None
-    if tuple(rows.shape) != shape:
-        raise UserError(
-            f"{path}: {tensor.name} has shape {tuple(rows.shape)}; the file's own figures call for {shape}."
-        )
-    return rows
-
-
 def _check_writable(config: ModelConfig) -> None:
     """Refuses what would be lost without a word."""
-    if config.family not in ARCHITECTURES:
+    if config.family not in WRITTEN:
         raise UserError(
             f'GGUF files of the family "{config.family}" are not written.',
-            hint=f"llama.cpp's own converter reads the checkpoint. Known here: {', '.join(ARCHITECTURES)}.",
+            hint=f"llama.cpp's own converter reads the checkpoint. Known here: {', '.join(WRITTEN)}.",
         )
     scaling = config.rope_scaling or {}
     kind = scaling.get("rope_type")
@@ -138,7 +92,7 @@ def _storage(kind: Kind, weight: Tensor) -> Kind:
     return "f16" if kind == "q8_0" and weight.shape[-1] % 32 else kind
 
 
-def _rotated_heads(name: str, config: ModelConfig) -> int:
+def rotated_heads(name: str, config: ModelConfig) -> int:
     """Heads in a matrix whose rows llama.cpp wants in another order; 0 for all others.
 
     Its `llama` architecture rotates neighbouring pairs of a head's numbers, ours the first half against the
@@ -151,7 +105,7 @@ def _rotated_heads(name: str, config: ModelConfig) -> int:
     return config.kv_heads if ".k_proj." in name else 0
 
 
-def _reorder_heads(weight: Tensor, heads: int, order: Literal["interleaved", "halves"]) -> Tensor:
+def reorder_heads(weight: Tensor, heads: int, order: Literal["interleaved", "halves"]) -> Tensor:
     """Takes rows from one rotary layout to the other, head by head."""
     if not heads:
         return weight
@@ -159,9 +113,9 @@ def _reorder_heads(weight: Tensor, heads: int, order: Literal["interleaved", "ha
     return weight.unflatten(0, split).transpose(1, 2).flatten(0, 2).contiguous()
 
 
-def _tensor_names(gguf: ModuleType, config: ModelConfig) -> dict[str, str]:
+def tensor_names(gguf: ModuleType, config: ModelConfig) -> dict[str, str]:
     """llama.cpp's name of each parameter."""
-    architectures = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
+    architectures = {ARCHITECTURES.get(name): arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
     table = gguf.get_tensor_name_map(architectures[config.family], config.layers)
     with torch.device("meta"):
         parameters = [name for name, _ in Decoder(config).named_parameters()]
@@ -183,7 +137,7 @@ def _add_config(writer: Any, config: ModelConfig) -> None:
     writer.add_layer_norm_rms_eps(config.norm_eps)
     scaling = config.rope_scaling or {}
     if scaling.get("rope_type") in ("linear", "yarn"):
-        writer.add_rope_scaling_type(_library().RopeScalingType(scaling["rope_type"]))
+        writer.add_rope_scaling_type(library().RopeScalingType(scaling["rope_type"]))
         writer.add_rope_scaling_factor(scaling["factor"])
     if scaling.get("rope_type") == "yarn":
         writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
@@ -194,60 +148,6 @@ def _rope_factors(config: ModelConfig) -> Any:
     rope = config.rope()
     scaled, _ = SCALINGS["llama3"](rope, rope.scaling or {}, torch.ones(1, 1))
     return (rope.frequencies(rope.base) / scaled).numpy()
-
-
-def _read_config(reader: Any, stored: dict[str, Any], path: Path) -> ModelConfig:
-    field = reader.get_field("general.architecture")
-    family = field.contents() if field else None
-    if family not in ARCHITECTURES:
-        raise UserError(f'{path}: architecture "{family}" is not read.', hint=did_you_mean(str(family), ARCHITECTURES))
-
-    def figure(key: str, default: Any = None) -> Any:
-        found = reader.get_field(f"{family}.{key}")
-        if found is None and default is None:
-            raise UserError(f"{path} does not say {family}.{key}.", hint="Copy it anew.")
-        return default if found is None else found.contents()
-
-    width, heads, context = figure("embedding_length"), figure("attention.head_count"), figure("context_length")
-    vocabulary = int(stored["token_embd.weight"].shape[-1]) if "token_embd.weight" in stored else figure("vocab_size")
-    return ModelConfig(
-        family=family,
-        vocabulary=vocabulary,
-        width=width,
-        layers=figure("block_count"),
-        heads=heads,
-        kv_heads=figure("attention.head_count_kv", heads),
-        head_width=figure("attention.key_length", width // heads),
-        ffn=figure("feed_forward_length"),
-        context=context,
-        rope_base=figure("rope.freq_base", 10_000.0),
-        norm_eps=figure("attention.layer_norm_rms_epsilon"),
-        tied="output.weight" not in stored,
-        qkv_bias="blk.0.attn_q.bias" in stored,
-        out_bias="blk.0.attn_output.bias" in stored,
-        mlp_bias="blk.0.ffn_up.bias" in stored,
-        rope_scaling=_read_scaling(figure, stored, context, path),
-    )
-
-
-def _read_scaling(figure: Any, stored: dict[str, Any], context: int, path: Path) -> dict[str, Any] | None:
-    if ROPE_FACTORS in stored:
-        factors = stored[ROPE_FACTORS].data.tolist()
-        divided = {"short_factor": factors, "long_factor": factors, "attention_factor": 1.0}
-        return {"rope_type": "longrope", "original_max_position_embeddings": context, "factor": 1.0, **divided}
-    kind = figure("rope.scaling.type", "none")
-    if kind == "none":
-        return None
-    if kind == "linear":
-        return {"rope_type": kind, "factor": figure("rope.scaling.factor")}
-    if kind == "yarn":
-        original = figure("rope.scaling.original_context_length", context)
-        return {
-            "rope_type": kind,
-            "original_max_position_embeddings": original,
-            "factor": figure("rope.scaling.factor"),
-        }
-    raise UserError(f'{path}: rope scaling "{kind}" is not read from GGUF files.')
 
 
 def _add_tokenizer(writer: Any, tokenizer: Tokenizer, types: Any) -> None:
@@ -266,14 +166,3 @@ def _add_tokenizer(writer: Any, tokenizer: Tokenizer, types: Any) -> None:
     writer.add_bos_token_id(tokenizer.end_of_text)
     writer.add_add_bos_token(False)
     writer.add_chat_template(tokenizer.template_for(tools=False))
-
-
-def _library() -> ModuleType:
-    try:
-        import gguf
-    except ImportError as error:
-        raise UserError(
-            "GGUF files need the gguf library, which is not installed.",
-            hint='pip install "underdog[gguf]", or set export.formats = [].',
-        ) from error
-    return gguf

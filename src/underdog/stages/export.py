@@ -10,7 +10,8 @@ from underdog.generate.engine import Engine
 from underdog.generate.interface import Sampling
 from underdog.model.attention import Packed, end_to_end
 from underdog.model.decoder import Decoder
-from underdog.model.gguf import read_gguf, write_gguf
+from underdog.model.gguf import write_gguf
+from underdog.model.gguf_reading import read_gguf
 from underdog.model.weights import load_pretrained
 from underdog.recipe.schema import Export
 from underdog.tokens.chat import user_opening

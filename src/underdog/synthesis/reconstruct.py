@@ -54,11 +54,7 @@ class Reconstructor:
 
     def _leads(self, item: Item, chain: str) -> tuple[bool, str]:
         """Whether one who sees the chain, and not the answer, comes to it."""
-        asked = (
-            f"{transcript(item.messages)}\n\nReasoning:\n{chain}\n\n"
-            "Write the final answer that this reasoning comes to, and nothing else."
-        )
-        found = self.judge.ask([Message("user", asked)], self._options(item, "answer"))
+        found = self.judge.ask([Message("user", answer_prompt(item, chain))], self._options(item, "answer"))
         if item.problem is not None:
             verdict = verify(item.problem, found)
             return verdict.reward == 1, f"{found.strip()} ({verdict.detail})"
@@ -85,6 +81,14 @@ def chain_prompt(item: Item, summary: str | None = None) -> str:
     )
 
 
+def answer_prompt(item: Item, chain: str) -> str:
+    """What a judge is asked who sees the chain, and not the answer."""
+    return (
+        f"{transcript(item.messages)}\n\nReasoning:\n{chain}\n\n"
+        "Write the final answer that this reasoning comes to, and nothing else."
+    )
+
+
 def leaks(chain: str, answer: str) -> str | None:
     """What gives a chain away as written from its answer; None where nothing does."""
     if found := GIVEN.search(chain):
@@ -104,10 +108,12 @@ def reconstructed_row(item: Item, record: dict[str, Any]) -> dict[str, Any] | No
 
 
 def completion_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:
-    """Conversations that teach a model of our own to complete chains, from data that has chains."""
+    """Conversations that teach a model of our own to complete chains, and to say where one leads, from data that has
+    chains."""
     for item in items:
         if item.reasoning:
             yield {"prompt": chain_prompt(item), "completion": item.reasoning}
+            yield {"prompt": answer_prompt(item, item.reasoning), "completion": item.answer}
 
 
 def _summary(item: Item) -> str:

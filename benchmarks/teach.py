@@ -1,0 +1,81 @@
+"""What teaching is worth at small scale: a teacher, its students, and every comparison with its interval.
+
+    python benchmarks/teach.py [--runs FOLDER] [--seeds 3] [--first 1] [--only NAME …]
+
+recipes/ablations/teach.toml says what is trained. Started again after a stop, it goes on: what is made is not made
+anew. Comparisons are paired by seed; "seconds of its stage" is what either arm took, so that equal compute can be seen.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from underdog.data_cli import chains, reconstruct
+from underdog.recipe.load import load_recipe
+from underdog.report.ablation import show_ablation
+from underdog.report.live import LiveReporter
+from underdog.stages.ablate import ablate, find_switch
+from underdog.stages.pipeline import Run, run_recipe
+
+RECIPE = Path(__file__).parents[1] / "recipes/ablations/teach.toml"
+TEACHER = ["name=teacher", "sft.steps=450"]
+PAIRS = ["distill.steps=60"]
+COMPARISONS = {
+    "reconstructed reasoning over answers alone": ("reasoning", []),
+    "DPD over the same time of SFT": ("distill_over_sft", PAIRS),
+    "DPD over DPO": ("dpd_over_dpo", PAIRS),
+    "DPD over distillation": ("dpd_over_distillation", PAIRS),
+    "on-policy distillation over reinforcement": ("distill_over_reinforce", ["distill.steps=30"]),
+}
+CHAINS = 500  # demonstrations that keep their reasoning: the chain-completion model learns from them
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--only", nargs="*", default=list(COMPARISONS), choices=COMPARISONS)
+    parser.add_argument("--set", nargs="*", default=[], dest="overrides")
+    args = parser.parse_args()
+    teacher = run(args.runs, TEACHER, "evaluate-reinforce")
+    for stage in ("sft", "reinforce"):
+        look, seconds = teacher.artifacts[f"evaluate-{stage}"].metrics, teacher.artifacts[stage].seconds
+        sampled, greedy = (f"{look[how]['mean']:.1%} {how}" for how in ("sampled", "greedy"))
+        print(f"teacher after {stage}: {sampled}, {greedy}, {seconds:.0f} s")
+    base, strong = (teacher.artifacts[stage].path.resolve() for stage in ("pretrain", "reinforce"))
+    common = [f"base={base}", f"distill.teacher={strong}", f"seed={args.first}", *args.overrides]
+    for name in args.only:
+        switch, settings = COMPARISONS[name]
+        if switch == "reasoning":
+            settings = [f'sft.data=["{reconstructed(args.runs, teacher, base)}"]']
+        resolved = load_recipe(RECIPE, [*common, *settings])
+        with LiveReporter(resolved.recipe) as reporter:
+            result = ablate(resolved, find_switch(switch), args.seeds, args.runs, reporter)
+        print(f"\n== {name}")
+        show_ablation(result)
+
+
+def run(runs: Path, overrides: list[str], until: str) -> Run:
+    recipe = load_recipe(RECIPE, overrides).recipe
+    with LiveReporter(recipe) as reporter:
+        return run_recipe(recipe, runs, reporter, until)
+
+
+def reconstructed(runs: Path, teacher: Run, base: Path) -> Path:
+    """Rows whose reasoning a chain-completion model of our own wrote, from demonstrations that had lost theirs."""
+    folder = runs.resolve() / "reconstructed"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = (teacher.artifacts["problems"].path / "demonstrations.jsonl").read_text(encoding="utf-8").splitlines()
+    having, lacking = folder / "having.jsonl", folder / "lacking.jsonl"
+    having.write_text("\n".join(lines[:CHAINS]), encoding="utf-8")
+    silent = [{key: value for key, value in json.loads(line).items() if key != "reasoning"} for line in lines[CHAINS:]]
+    lacking.write_text("\n".join(map(json.dumps, silent)), encoding="utf-8")
+    chains(having, folder / "chains.jsonl")
+    own = run(runs, ["name=chains", f"base={base}", f'sft.data=["{folder / "chains.jsonl"}"]', "sft.steps=300"], "sft")
+    reconstruct(lacking, str(own.artifacts["sft"].path), folder, summary=False, max_tokens=48)
+    return folder / "rows.jsonl"
+
+
+if __name__ == "__main__":
+    main()
