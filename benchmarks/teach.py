@@ -18,7 +18,7 @@ from underdog.stages.ablate import ablate, find_switch
 from underdog.stages.pipeline import Run, run_recipe
 
 RECIPE = Path(__file__).parents[1] / "recipes/ablations/teach.toml"
-TEACHER = ["name=teacher", "sft.steps=450"]
+TEACHER = ["name=teacher", "sft.steps=450", "reinforce.steps=30"]
 PAIRS = ["distill.steps=60"]
 COMPARISONS = {
     "reconstructed reasoning over answers alone": ("reasoning", []),

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 
 pytest.importorskip("xllamacpp")
 pytest.importorskip("gguf")
@@ -136,3 +137,20 @@ def test_a_real_base_model(gemma):
         gemma.chat.encode_document("2, 4, 6, 8, 10, 12,"), [gemma.chat.encode(" 14"), gemma.chat.encode(" apple")]
     )
     assert close > far
+
+
+@pytest.mark.slow
+def test_our_decoder_reads_its_file_as_llama_cpp_does(gemma, strings):
+    """Gemma 3's tokens, and what it thinks comes next; llama.cpp rounds states to multiply four-bit weights."""
+    from underdog.model.attention import Packed, end_to_end
+    from underdog.model.checkpoint import open_checkpoint
+
+    model, tokenizer = open_checkpoint(gemma.engine._path)
+    for text in ("The capital of France is", "a  b\n\n\tc  ", "Быстрая лиса 🙂 <table>", *strings[:300]):
+        assert tokenizer.encode(text) == gemma.chat.encode(text), text
+    asked = gemma.chat.encode_document("The capital of France is")
+    options = [gemma.chat.encode(city) for city in (" Paris", " the", " Rome")]
+    with torch.no_grad():
+        hidden_ND = model(torch.tensor(asked), Packed(end_to_end([len(asked)])))
+        ours = model.logits(hidden_ND[-1])[[ids[0] for ids in options]].log_softmax(0)
+    assert ours.tolist() == pytest.approx(gemma.engine.score(asked, options), abs=0.15)

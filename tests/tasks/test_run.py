@@ -152,3 +152,20 @@ def test_what_is_wrong_is_told(words, said, tmp_path, monkeypatch):
         [],
         [tmp_path / "t.extract.csv.part"],
     )
+
+
+def test_a_tuned_model_is_judged_beside_the_floor_and_served_if_it_wins(model, table, tmp_path):
+    done = underdog("tune", table, "--out", tmp_path / "c", "--model", model, "--epochs", 3, "--lr", 1e-2)
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "c" / "report.json").read_text())
+    best = "model" if report["model"]["accuracy"] > report["floor"]["accuracy"] else "floor"
+    assert report["served"] == best and f"The {best} wins" in done.output and "CPU minutes" in done.output
+    assert sum(sum(row.values()) for row in report["model"]["confusion"].values()) == report["model"]["rows"] == 12
+    for served in (tmp_path / "c", tmp_path / "c" / "model"):
+        done = underdog("classify", table, "--model", served, "--out", tmp_path / "out.jsonl")
+        assert done.exit_code == 0, done.output
+        assert {row["classify_label"] for row in results(tmp_path / "out.jsonl")} <= {"refund", "lost", "new"}
+        (tmp_path / "out.jsonl").unlink()
+    model.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"was tuned from .*, which is not there"):
+        underdog("classify", table, "--model", tmp_path / "c" / "model")

@@ -4,7 +4,8 @@ pytest.importorskip("sklearn")
 
 from underdog.errors import UserError
 from underdog.tasks.calibrate import calibration_error, fit_temperature
-from underdog.tasks.tune import Tuned, tune
+from underdog.tasks.load_tuned import load_tuned
+from underdog.tasks.tune import tune
 
 
 def test_a_file_of_examples_becomes_a_classifier_that_comes_back_the_same(labelled, tmp_path):
@@ -12,7 +13,7 @@ def test_a_file_of_examples_becomes_a_classifier_that_comes_back_the_same(labell
     tuned, report = tune(texts, labels)
     assert report.rows == 30 and report.accuracy > 0.9 > report.majority and report.calibration_error < 0.2
     tuned.save(tmp_path / "c")
-    again = Tuned.load(tmp_path / "c")
+    again = load_tuned(tmp_path / "c")
     for text in labelled(20, seed=1)[0]:
         assert again(text).probabilities == pytest.approx(tuned(text).probabilities, abs=1e-5)
     assert sum(tuned("card").probabilities.values()) == pytest.approx(1)
@@ -28,7 +29,7 @@ def test_what_cannot_be_tuned_is_told(tmp_path):
     with pytest.raises(UserError, match="at least 50 rows of two labels; there are 3 of 1"):
         tune(["a"] * 3, ["x"] * 3)
     with pytest.raises(UserError, match="no tuned classifier"):
-        Tuned.load(tmp_path)
+        load_tuned(tmp_path)
 
 
 def testcalibration_error():

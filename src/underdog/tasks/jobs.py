@@ -16,10 +16,11 @@ from underdog.tasks.dialog.script import read_script
 from underdog.tasks.dialog.understand import Dialog
 from underdog.tasks.entities import EntityFinder, Found
 from underdog.tasks.extract import Extracted, Extractor
+from underdog.tasks.load_tuned import load_tuned
 from underdog.tasks.normalize.normalizer import KINDS, Normalized, Normalizer
 from underdog.tasks.normalize.place import Place
 from underdog.tasks.router import Router
-from underdog.tasks.tune import ABOUT, Tuned
+from underdog.tasks.tuned import ABOUT
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def open_classifier(
     if (Path(model) / ABOUT).exists():
         if labels:
             raise UserError(f"{model} was tuned to labels of its own: leave out --label.")
-        tuned = Tuned.load(Path(model))
+        tuned = load_tuned(Path(model))
 
         def classify(text: str) -> Classified:
             shares = tuned(text).probabilities
@@ -177,7 +178,7 @@ def open_classifier(
 
 
 def tuned_labels(model: str) -> list[str]:
-    return Tuned.load(Path(model)).labels
+    return load_tuned(Path(model)).labels
 
 
 def pydantic_form(where: str) -> Any:

@@ -41,7 +41,7 @@ class Router:
     """Sends texts to whoever is to answer them.
 
     Args:
-        classifier: a text -> labels with probabilities (`classify.Classifier`, `tune.Tuned`).
+        classifier: a text -> labels with probabilities (`classify.Classifier`, `tuned.Tuned`).
         least: confidence from which on its answer stands.
         services: label -> the service that takes its texts.
         large: asked for the label of what is not kept; None: the caller does that.

@@ -20,7 +20,6 @@ from underdog.tasks.jobs import Classify, Dialogue, Entities, Extract, Normalize
 from underdog.tasks.normalize.place import Place
 from underdog.tasks.over import failures, run_over
 from underdog.tasks.router import Held, hold_out
-from underdog.tasks.tune import tune, write_report
 
 
 @dataclass(frozen=True)
@@ -109,25 +108,6 @@ def talk(model: str, script: Path, now: datetime) -> None:
         turn = dialog.reply(turn.state, text).turn
         for frame in turn.done:
             print(json.dumps({"flow": frame.flow, **frame.values}, ensure_ascii=False))
-
-
-def tune_file(file: Path, out: Path, column: str, label: str, error: float, seed: int) -> str:
-    """Fits, saves; returns the report for a person."""
-    rows = read_table(file)
-    tuned, report = tune(texts_of(rows, column, file), texts_of(rows, label, file), seed, error)
-    tuned.save(out)
-    write_report(report, out)
-    kept = report.threshold
-    lines = [
-        f"{out}: {len(tuned.labels)} labels, {len(rows)} rows",
-        f"accuracy {report.accuracy:.1%} of {report.rows} unseen rows ({report.majority:.1%} by the commonest label), "
-        f"calibration error {report.calibration_error:.1%}",
-        f"at most {error:.0%} wrong with 95 % confidence: {kept.kept:.0%} kept, from confidence {kept.value:.3f} on"
-        if kept.kept
-        else f"no threshold keeps errors at most {error:.0%} with 95 % confidence: too few rows, or too many errors",
-        *(f"  {is_} taken for {taken}: {count}" for is_, taken, count in report.confused[:5]),
-    ]
-    return "\n".join(lines)
 
 
 def pairs(said: Sequence[str]) -> dict[str, str]:

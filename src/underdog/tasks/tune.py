@@ -1,30 +1,37 @@
-"""From a labelled file to a fitted, calibrated classifier: the floor that any language model has to beat.
+"""From labelled rows to a calibrated classifier and a report on rows that it never saw.
 
-TF-IDF of words and of characters under a linear model, which is hard to beat where there are labelled examples. Kept as
-plain files, JSON and safetensors: no pickles. Temperature scaling on held-out rows makes its confidences mean what they
-say (Guo et al. 2017); the same rows give the threshold for a stated error.
+Temperature scaling on held-out rows makes its confidences mean what they say (Guo et al. 2017); rows that neither fit
+nor calibration saw give its figures, and the threshold for a stated error.
 """
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from underdog.errors import UserError
 from underdog.seeds import derive
-from underdog.tasks.calibrate import calibration_error, fit_temperature, softmax
-from underdog.tasks.classify import Classified
+from underdog.tasks.calibrate import calibration_error, fit_temperature
+from underdog.tasks.floor import fit_floor
 from underdog.tasks.route import Threshold, fit_threshold
+from underdog.tasks.tuned import Tuned
 
-HEAD, ABOUT = "head.safetensors", "classifier.json"
-VIEWS: tuple[dict[str, Any], ...] = (
-    {"analyzer": "word", "ngram_range": (1, 2), "sublinear_tf": True},
-    {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True, "max_features": 200_000},
-)
+
+@dataclass(frozen=True)
+class Rows:
+    texts: list[str]
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to learn from, to stop and calibrate by, and to report on."""
+
+    fit: Rows
+    calibrate: Rows
+    held: Rows
 
 
 @dataclass(frozen=True)
@@ -36,60 +43,28 @@ class Report:
     majority: float  # accuracy of always saying the commonest label
     calibration_error: float  # ECE, ten bins
     threshold: Threshold
-    confused: tuple[tuple[str, str, int], ...]  # (is, was taken for, how often), commonest first
+    confusion: dict[str, dict[str, int]]  # is -> was taken for -> how often; without what never came
 
-
-class Tuned:
-    """A fitted classifier; call it with a text."""
-
-    def __init__(self, labels: Sequence[str], views: Sequence[Any], weights_FL: Any, bias_L: Any, temperature: float):
-        self.labels = list(labels)
-        self._views = views
-        self._weights_FL, self._bias_L = weights_FL, bias_L
-        self.temperature = temperature
-
-    def __call__(self, text: str) -> Classified:
-        (scores,) = self.scores([text])
-        shares = dict(zip(self.labels, softmax([score / self.temperature for score in scores]), strict=True))
-        return Classified(max(shares, key=shares.__getitem__), shares)
-
-    def scores(self, texts: Sequence[str]) -> Any:
-        """[texts, labels]"""
-        from scipy.sparse import hstack
-
-        return hstack([view.transform(texts) for view in self._views]).tocsr() @ self._weights_FL + self._bias_L
-
-    def save(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = {"weights": self._weights_FL, "bias": self._bias_L}
-        arrays |= {f"idf{i}": view.idf_ for i, view in enumerate(self._views)}
-        save_file({name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}, folder / HEAD)
-        words = [{word: int(index) for word, index in view.vocabulary_.items()} for view in self._views]
-        about = {"labels": self.labels, "temperature": self.temperature, "vocabularies": words}
-        (folder / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "Tuned":
-        """Raises UserError: the folder holds no classifier."""
-        from safetensors.numpy import load_file
-
-        try:
-            about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-            arrays = load_file(folder / HEAD)
-        except (OSError, ValueError) as problem:
-            raise UserError(f"{folder} holds no tuned classifier: {problem}.") from None
-        views = []
-        for i, (form, words) in enumerate(zip(VIEWS, about["vocabularies"], strict=True)):
-            view = _vectorizer(form, words)
-            view.idf_ = arrays[f"idf{i}"].astype(np.float64)
-            views.append(view)
-        return cls(about["labels"], views, arrays["weights"], arrays["bias"], about["temperature"])
+    @property
+    def confused(self) -> list[tuple[str, str, int]]:
+        """(is, was taken for, how often), commonest first."""
+        wrong = ((one, said, n) for one, row in self.confusion.items() for said, n in row.items() if said != one)
+        return sorted(wrong, key=lambda found: -found[2])
 
 
 def tune(texts: Sequence[str], labels: Sequence[str], seed: int = 0, error: float = 0.05) -> tuple[Tuned, Report]:
-    """Fits on 80 % of the rows, calibrates on 10 %, reports on 10 %.
+    """The floor, fitted, calibrated and judged.
+
+    Raises:
+        UserError: there are too few rows, or fewer than two labels.
+    """
+    parts = split(texts, labels, seed)
+    tuned = fit_floor(parts.fit.texts, parts.fit.labels)
+    return tuned, judge(tuned, parts, error)
+
+
+def split(texts: Sequence[str], labels: Sequence[str], seed: int) -> Split:
+    """80 % of the rows, 10 % and 10 %, drawn at random.
 
     Raises:
         UserError: there are too few rows, or fewer than two labels.
@@ -99,60 +74,29 @@ def tune(texts: Sequence[str], labels: Sequence[str], seed: int = 0, error: floa
     order = np.random.default_rng(derive(seed, "tune")).permutation(len(texts))
     tenth = max(10, len(texts) // 10)
     parts = [order[2 * tenth :], order[:tenth], order[tenth : 2 * tenth]]
-    (fit, fit_labels), (middle, middle_labels), (held, held_labels) = (
-        ([texts[i] for i in part], [labels[i] for i in part]) for part in parts
-    )
-    tuned = _fit(fit, fit_labels)
-    tuned.temperature = _temperature(tuned, middle, middle_labels)
-    return tuned, _report(tuned, held, held_labels, Counter(fit_labels).most_common(1)[0][0], error)
+    return Split(*(Rows([texts[i] for i in part], [labels[i] for i in part]) for part in parts))
 
 
-def _fit(texts: Sequence[str], labels: Sequence[str]) -> Tuned:
-    from scipy.sparse import hstack
-    from sklearn.svm import LinearSVC
-
-    views = [_vectorizer(form) for form in VIEWS]
-    rows = hstack([view.fit_transform(texts) for view in views]).tocsr()
-    model = LinearSVC(C=1.0).fit(rows, labels)
-    weights, bias = model.coef_.T, model.intercept_
-    if len(model.classes_) == 2:
-        weights, bias = np.hstack([-weights, weights]), np.hstack([-bias, bias])
-    return Tuned(
-        [str(name) for name in model.classes_], views, weights.astype(np.float32), bias.astype(np.float32), 1.0
-    )
-
-
-def _vectorizer(form: Mapping[str, Any], vocabulary: Mapping[str, int] | None = None) -> Any:
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-    except ModuleNotFoundError:
-        raise UserError("Tuning needs scikit-learn.", hint='pip install "underdog[tune]"') from None
-    return TfidfVectorizer(**form, vocabulary=vocabulary, dtype=np.float32)
-
-
-def _temperature(tuned: Tuned, texts: Sequence[str], labels: Sequence[str]) -> float:
-    """The one under which the held-out labels are likeliest."""
-    scores = tuned.scores(texts)
-    known = [
-        (row, tuned.labels.index(label)) for row, label in zip(scores, labels, strict=True) if label in tuned.labels
-    ]
-    return fit_temperature([row for row, _ in known], [right for _, right in known])
-
-
-def _report(tuned: Tuned, texts: Sequence[str], labels: Sequence[str], commonest: str, error: float) -> Report:
-    found = [tuned(text) for text in texts]
+def judge(tuned: Tuned, parts: Split, error: float) -> Report:
+    """Sets the temperature, and looks at the held-out rows."""
+    tuned.temperature = _temperature(tuned.scores(parts.calibrate.texts), tuned.labels, parts.calibrate.labels)
+    found, labels = tuned.classify(parts.held.texts), parts.held.labels
     right = [one.label == label for one, label in zip(found, labels, strict=True)]
     confidences = [one.confidence for one in found]
-    confused = Counter((label, one.label) for one, label in zip(found, labels, strict=True) if one.label != label)
+    commonest = Counter(parts.fit.labels).most_common(1)[0][0]
+    confusion: dict[str, Counter[str]] = {label: Counter() for label in sorted(set(labels))}
+    for one, label in zip(found, labels, strict=True):
+        confusion[label][str(one.label)] += 1
     return Report(
-        len(texts),
+        len(labels),
         sum(right) / len(right),
         sum(label == commonest for label in labels) / len(labels),
         calibration_error(confidences, right),
         fit_threshold(confidences, right, error),
-        tuple((is_, taken, count) for (is_, taken), count in confused.most_common(10)),
+        {label: dict(row) for label, row in confusion.items()},
     )
 
 
-def write_report(report: Report, folder: Path) -> None:
-    (folder / "report.json").write_text(json.dumps(asdict(report), ensure_ascii=False, indent=2), encoding="utf-8")
+def _temperature(scores: Any, known: Sequence[str], labels: Sequence[str]) -> float:
+    rows = [(row, known.index(label)) for row, label in zip(scores, labels, strict=True) if label in known]
+    return fit_temperature([row for row, _ in rows], [right for _, right in rows])

@@ -1,0 +1,101 @@
+"""Tune: from a labelled file to a classifier that is judged beside the floor of TF-IDF, and served if it wins."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from underdog.lanes import open_lanes
+from underdog.model.checkpoint import open_checkpoint
+from underdog.model.classifier import add_classes
+from underdog.recipe.teaching import Adapter
+from underdog.seeds import derive
+from underdog.tasks.files import read_table, texts_of
+from underdog.tasks.floor import fit_floor
+from underdog.tasks.tune import Report, Rows, Split, judge, split
+from underdog.tasks.tuned import write_about
+from underdog.tasks.tuned_model import TunedModel, text_ids
+from underdog.train.classifying import Fitting, fit_classes
+
+FLOOR, MODEL = "floor", "model"
+LOOK_AT = 300  # rows that early stopping looks at
+
+
+def tune_file(
+    file: Path,
+    out: Path,
+    column: str,
+    label: str,
+    error: float,
+    seed: int,
+    base: Path | None,
+    fitting: Fitting,
+    say: Callable[[str], None],
+) -> str:
+    """Fits, judges, saves; returns the report for a person."""
+    rows = read_table(file)
+    parts = split(texts_of(rows, column, file), texts_of(rows, label, file), seed)
+    floor = fit_floor(parts.fit.texts, parts.fit.labels)
+    reports = {FLOOR: judge(floor, parts, error)}
+    if base is None:
+        floor.save(out)
+        _write(out, asdict(reports[FLOOR]))
+        return "\n".join([f"{out}: {len(floor.labels)} labels, {len(rows)} rows", *words(reports[FLOOR], error)])
+    tuned = tune_model(parts, base, fitting, seed, say)
+    reports[MODEL] = judge(tuned, parts, error)
+    best = MODEL if reports[MODEL].accuracy > reports[FLOOR].accuracy else FLOOR
+    floor.save(out / FLOOR)
+    tuned.save(out / MODEL)
+    write_about(out, served=best)
+    _write(out, {"served": best} | {name: asdict(report) for name, report in reports.items()})
+    lines = [f"{out}: {len(floor.labels)} labels, {len(rows)} rows"]
+    for name, said in ((FLOOR, "TF-IDF"), (MODEL, base.name)):
+        lines += [f"{said}:", *(f"  {line}" for line in words(reports[name], error))]
+    return "\n".join([*lines, verdict(best, reports, out)])
+
+
+def tune_model(parts: Split, base: Path, fitting: Fitting, seed: int, say: Callable[[str], None]) -> TunedModel:
+    """A checkpoint with an adapter and a head for the labels, stopped by the rows that calibrate."""
+    open_lanes(os.cpu_count() or 1)
+    model, tokenizer = open_checkpoint(base)
+    labels = sorted(set(parts.fit.labels))
+    adapter = Adapter(kind="lora", rank=8, alpha=16.0)
+    add_classes(model, len(labels), adapter, derive(seed, "adapter"))
+
+    def read(rows: Rows) -> list[tuple[list[int], int]]:
+        known = [(t, labels.index(label)) for t, label in zip(rows.texts, rows.labels, strict=True) if label in labels]
+        return [(text_ids(text, tokenizer, model.config.context), index) for text, index in known]
+
+    begin = time.process_time()
+
+    def looked(step: int, steps: int, loss: float) -> None:
+        say(f"step {step} of {steps}, held-out loss {loss:.3f}, {(time.process_time() - begin) / 60:.1f} CPU minutes")
+
+    looks = Rows(parts.calibrate.texts[:LOOK_AT], parts.calibrate.labels[:LOOK_AT])
+    fit_classes(model, read(parts.fit), read(looks), fitting, derive(seed, "fit"), looked)
+    return TunedModel(labels, model, tokenizer, base, adapter)
+
+
+def words(report: Report, error: float) -> list[str]:
+    kept = report.threshold
+    return [
+        f"accuracy {report.accuracy:.1%} of {report.rows} unseen rows ({report.majority:.1%} by the commonest label), "
+        f"calibration error {report.calibration_error:.1%}",
+        f"at most {error:.0%} wrong with 95 % confidence: {kept.kept:.0%} kept, from confidence {kept.value:.3f} on"
+        if kept.kept
+        else f"no threshold keeps errors at most {error:.0%} with 95 % confidence: too few rows, or too many errors",
+        *(f"  {is_} taken for {taken}: {count}" for is_, taken, count in report.confused[:5]),
+    ]
+
+
+def verdict(best: str, reports: dict[str, Report], out: Path) -> str:
+    model, floor = (f"{reports[name].accuracy:.1%}" for name in (MODEL, FLOOR))
+    if best == FLOOR:
+        return f"The floor wins: {floor}, against {model} for the model, and far cheaper. {out} serves the floor."
+    return f"The model wins: {model}, against {floor} for the floor. {out} serves the model; {out / FLOOR} is cheaper."
+
+
+def _write(out: Path, record: dict) -> None:
+    (out / "report.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
