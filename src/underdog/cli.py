@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -53,7 +53,11 @@ ModelPath = Annotated[
     ),
 ]
 ServerKeys = Annotated[list[str], typer.Option(help="Ask for this key (repeatable).", envvar="UNDERDOG_SERVER_KEY")]
-Context = Annotated[int | None, typer.Option(help="Tokens that a conversation may have (GGUF files).", min=64)]
+Context = Annotated[int | None, typer.Option(help="Tokens that a conversation may have.", min=64)]
+Cache = Annotated[
+    Literal["full", "int8"],
+    typer.Option(help="How keys and values are kept: full, or int8 in a quarter to half of it."),
+]
 
 
 @app.command()
@@ -173,14 +177,15 @@ def chat(
     thinking: Annotated[bool | None, typer.Option(help="Ask the chat template for a mode.", show_default=False)] = None,
     thinking_budget: Annotated[int | None, typer.Option(help="Tokens of reasoning, then the answer.")] = None,
     context: Context = None,
+    cache: Cache = "full",
 ) -> None:
     """Talk to a model in the terminal. What is not set comes from the model's own generation_config.json."""
-    from underdog.generate.open import open_model
+    from underdog.generate.open import Loading, open_model
     from underdog.generate.options import Options
     from underdog.serve.terminal import chat as talk
     from underdog.serve.terminal import chat_once
 
-    served = open_model(model, context)
+    served = open_model(model, Loading(context, 1, cache), lambda footprint: footprint.check())
     options = Options(
         temperature=temperature,
         max_new_tokens=max_tokens,
@@ -200,6 +205,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine with --api-key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 = any that is free.", min=0, max=65535)] = 8000,
     context: Context = None,
+    cache: Cache = "full",
+    answers: Annotated[
+        int | None, typer.Option(help="Answers drawn at once; each may fill the context.", min=1, max=256)
+    ] = None,
     api_key: Annotated[
         list[str], typer.Option(help="Ask for this key (repeatable).", envvar="UNDERDOG_SERVER_KEY")
     ] = [],  # noqa: B006
@@ -207,14 +216,20 @@ def serve(
     inside: Annotated[int, typer.Option(help="Requests drawn or waiting; the next gets a 429.", min=1)] = 64,
 ) -> None:
     """Serve a model: OpenAI's API, and a chat page in the browser."""
-    from underdog.generate.open import open_model
+    from underdog.generate.footprint import Footprint
+    from underdog.generate.open import Loading, open_model
     from underdog.serve.guard import Limits
     from underdog.serve.server import serve as start
+
+    def weigh(footprint: Footprint) -> None:
+        footprint.check()
+        print(f"memory     {footprint}", file=sys.stderr, flush=True)
 
     def ready(address: str) -> None:
         print(f"chat page  {address}\nAPI        {address.rstrip('/')}/v1\nCtrl-C stops.", flush=True)
 
-    start(open_model(model, context), host, port, ready, Limits(tuple(api_key), tuple(cors), inside))
+    served = open_model(model, Loading(context, answers, cache), weigh)
+    start(served, host, port, ready, Limits(tuple(api_key), tuple(cors), inside))
 
 
 @app.command()

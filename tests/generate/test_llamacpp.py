@@ -10,7 +10,7 @@ pytest.importorskip("gguf")
 
 from underdog.errors import UserError
 from underdog.generate.interface import Drawing, Sampling
-from underdog.generate.open import open_model
+from underdog.generate.open import Loading, open_model
 from underdog.generate.options import ContextFull, OptionError, Options
 from underdog.generate.session import collect
 from underdog.generate.structure import Structure, accepts
@@ -43,7 +43,7 @@ def ours(model, tokenizer):
 def test_a_file_is_opened_by_its_name(served, path):
     assert (served.name, served.context) == ("tiny", 256)
     with pytest.raises(UserError, match="trained for 256 tokens of context, not 512"):
-        open_model(path, context=512)
+        open_model(path, Loading(context=512))
 
 
 def test_a_file_that_is_no_model(tmp_path):
@@ -92,6 +92,14 @@ def test_what_is_drawn_under_a_grammar_is_of_it(served):
 def test_a_context_that_is_full_is_refused_first(served):
     with pytest.raises(ContextFull, match="the model's context holds 256"):
         served.reply([Message("user", "long " * 300)])
+
+
+def test_a_second_question_reads_only_what_is_new(served):
+    document = "A rather long document. " * 12
+    first = collect(served.complete(f"{document} One?", Options(max_new_tokens=2))).finish
+    again = collect(served.complete(f"{document} Two?", Options(max_new_tokens=2))).finish
+    assert first.cached_tokens < 0.2 * first.prompt_tokens
+    assert again.cached_tokens >= 0.95 * again.prompt_tokens
 
 
 def test_closing_stops_it(served):
@@ -154,3 +162,11 @@ def test_our_decoder_reads_its_file_as_llama_cpp_does(gemma, strings):
         hidden_ND = model(torch.tensor(asked), Packed(end_to_end([len(asked)])))
         ours = model.logits(hidden_ND[-1])[[ids[0] for ids in options]].log_softmax(0)
     assert ours.tolist() == pytest.approx(gemma.engine.score(asked, options), abs=0.15)
+
+
+def test_a_cache_of_eight_bits(gemma):
+    asked = "The capital of France is", Options(0, max_new_tokens=6)
+    eight = open_model(gemma.engine._path, Loading(context=512, answers=1, cache="int8"))
+    assert eight.capabilities.parallel == 1
+    assert collect(eight.complete(*asked)).message == collect(gemma.complete(*asked)).message
+    eight.close()

@@ -7,7 +7,9 @@ OpenAI-compatible address takes messages rather than ids, so it stands one floor
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Literal, Protocol
+
+CacheKind = Literal["full", "int8"]  # how keys and values are kept: the engine's own floats, or 8 bits
 
 
 class Ending(Enum):
@@ -62,6 +64,7 @@ class Token:
     closes: bool = False  # the model ended its turn here
     scored: tuple[Scored, ...] = ()  # the tokens, where log-probabilities were asked for
     top: tuple[tuple[Scored, ...], ...] = ()  # for each of them the likeliest ones
+    cached: int = 0  # tokens of the prompt that were not read again, said once
 
 
 @dataclass(frozen=True)

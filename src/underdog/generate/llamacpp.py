@@ -22,7 +22,7 @@ from typing import Any
 
 from underdog.errors import UserError
 from underdog.generate.chat import Prompt
-from underdog.generate.interface import Capabilities, Drawing, Sampling, Scored, Token
+from underdog.generate.interface import CacheKind, Capabilities, Drawing, Sampling, Scored, Token
 from underdog.generate.reading import CALL
 from underdog.generate.structure import Checker
 from underdog.lanes import cores
@@ -38,17 +38,25 @@ SILENT = -1  # its log
 class LlamaCpp:
     """See `interface.Engine`; it is also the model's `chat.Chat`, since the tokenizer is in the file."""
 
-    capabilities = Capabilities(parallel=SLOTS)
-
-    def __init__(self, path: Path, context: int | None = None, threads: int | None = None):
+    def __init__(
+        self,
+        path: Path,
+        context: int | None = None,
+        threads: int | None = None,
+        answers: int = SLOTS,
+        cache: CacheKind = "full",
+    ):
         """`context`: tokens that a conversation may have; by default what the model was trained for, at most 8,192.
+        `answers`: how many are drawn side by side; the cache has room for all of them. `cache`: float16, or 8 bits.
 
         Raises:
             UserError: llama.cpp cannot read the file, or `context` is more than the model was trained for.
         """
         self._library = _library()
         self._path = path
-        self._threads = threads or cores()
+        self._threads = threads or _threads()
+        self._answers, self._cache = answers, cache
+        self.capabilities = Capabilities(parallel=answers)
         self._key = secrets.token_hex(16)
         self._server = self._start(context or CONTEXT)
         about = self._post("/v1/models")["data"][0]["meta"]
@@ -205,7 +213,11 @@ class LlamaCpp:
     def _start(self, context: int, embedding: bool = False) -> Any:
         params = self._library.CommonParams()
         params.model.path = str(self._path)
-        params.n_ctx, params.n_parallel, params.kv_unified = context * (1 if embedding else SLOTS), SLOTS, True
+        params.n_ctx, params.n_parallel = context * (1 if embedding else self._answers), self._answers
+        params.kv_unified = True
+        if self._cache == "int8":
+            params.cache_type_k = params.cache_type_v = self._library.ggml_type.GGML_TYPE_Q8_0
+            params.flash_attn_type = self._library.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
         params.cpuparams.poll = params.cpuparams_batch.poll = 0
         params.api_keys, params.warmup, params.verbosity = [self._key], False, SILENT
@@ -280,7 +292,8 @@ def _read(pieces: "queue.SimpleQueue[Any]", drawing: Drawing) -> Generator[Token
         ended = choice["finish_reason"]
         count = piece["usage"]["completion_tokens"] - drawn if ended else 1
         drawn += count
-        yield Token(data, count, ended == "stop", *_scores(choice, drawing))
+        cached = piece["timings"]["cache_n"] if ended else 0
+        yield Token(data, count, ended == "stop", *_scores(choice, drawing), cached)
 
 
 def _scores(choice: dict[str, Any], drawing: Drawing) -> tuple[tuple[Scored, ...], tuple[tuple[Scored, ...], ...]]:
@@ -291,6 +304,12 @@ def _scores(choice: dict[str, Any], drawing: Drawing) -> tuple[tuple[Scored, ...
 
 def _scored(said: dict[str, Any]) -> Scored:
     return Scored(bytes(said["bytes"]), said["logprob"], said["id"])
+
+
+def _threads() -> int:
+    """As many as OMP_NUM_THREADS says: on a busy machine they wait for each other at every operation."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) else cores()
 
 
 def _library() -> ModuleType:

@@ -1,11 +1,16 @@
 """Opening a model for use: a checkpoint folder, a run that made one, a GGUF file, or a server's address."""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from underdog.artifacts.files import read_json
 from underdog.errors import UserError, nearest
+from underdog.generate import footprint
+from underdog.generate.footprint import Footprint
+from underdog.generate.interface import CacheKind
 from underdog.generate.options import OptionError, Options
 from underdog.generate.session import Model, Served
 
@@ -15,7 +20,18 @@ MODEL = "model"  # inside a run: a link to the folder that it exported
 KEY = "UNDERDOG_API_KEY"  # environment: what a server at an address wants to see
 
 
-def open_model(path: Path | str, context: int | None = None) -> Model:
+@dataclass(frozen=True)
+class Loading:
+    """How a local model is kept in memory."""
+
+    context: int | None = None  # tokens that a conversation may have; None: the engine's own choice
+    answers: int | None = None  # drawn at once; None: the engine's own choice
+    cache: CacheKind = "full"
+
+
+def open_model(
+    path: Path | str, loading: Loading = Loading(), tell: Callable[[Footprint], None] = lambda footprint: None
+) -> Model:
     """Opens what a person names.
 
     - a Hugging Face folder, or a run (runs/<name>-<key>): the built-in engine; it is talked to by the chat template
@@ -25,11 +41,11 @@ def open_model(path: Path | str, context: int | None = None) -> Model:
       from $UNDERDOG_API_KEY.
 
     Args:
-        context: tokens that a conversation may have, for GGUF files.
+        tell: called with what a local model takes of the memory, before it is loaded.
 
     Raises:
-        UserError: there is no such thing, the run has no model yet, the folder is damaged, or the server does not
-            answer.
+        UserError: there is no such thing, the run has no model yet, the folder is damaged, it does not fit into the
+            memory, or the server does not answer.
     """
     if urlsplit(str(path)).scheme in ("http", "https"):
         from underdog.generate.remote import Remote
@@ -38,16 +54,22 @@ def open_model(path: Path | str, context: int | None = None) -> Model:
         return Remote(address, name or None, os.environ.get(KEY))
     path = Path(path)
     if path.suffix == ".gguf" and path.is_file():
-        from underdog.generate.llamacpp import LlamaCpp
-
-        engine = LlamaCpp(path, context)
-        return Served(path.stem, engine, engine)
-    return _open_folder(path)
+        return _open_gguf(path, loading, tell)
+    return _open_folder(path, loading, tell)
 
 
-def _open_folder(path: Path) -> Served:
+def _open_gguf(path: Path, loading: Loading, tell: Callable[[Footprint], None]) -> Served:
+    from underdog.generate.llamacpp import CONTEXT, SLOTS, LlamaCpp
+
+    context, answers = loading.context or CONTEXT, loading.answers or SLOTS
+    tell(footprint.of_gguf(path, context, answers, loading.cache))
+    engine = LlamaCpp(path, loading.context, answers=answers, cache=loading.cache)
+    return Served(path.stem, engine, engine)
+
+
+def _open_folder(path: Path, loading: Loading, tell: Callable[[Footprint], None]) -> Served:
     from underdog.generate.chat import TemplateChat
-    from underdog.generate.torch_engine import TorchEngine
+    from underdog.generate.torch_engine import PARALLEL, TorchEngine
     from underdog.model.weights import load_pretrained
     from underdog.tokens.tokenizer import Tokenizer
 
@@ -57,9 +79,12 @@ def _open_folder(path: Path) -> Served:
         chat = TemplateChat(tokenizer)
     except UserError as problem:
         raise UserError(f"{folder}: {problem}", hint=problem.hint) from None
+    answers = loading.answers or PARALLEL
+    tell(footprint.of_folder(folder, loading.context, answers, loading.cache))
     model = load_pretrained(folder)
     tokenizer.check_fits(model.config.vocabulary, folder)
-    return Served(_name(path), TorchEngine(model, tokenizer), chat, _defaults(folder))
+    engine = TorchEngine(model, tokenizer, loading.context, answers, loading.cache)
+    return Served(_name(path), engine, chat, _defaults(folder))
 
 
 def _checkpoint(path: Path) -> Path:

@@ -26,6 +26,7 @@ class Finish:
     new_tokens: int  # the closing token included
     reasoning_tokens: int  # of the new ones
     notice: str | None = None  # what a person must be told: the answer is cut off, or there is none
+    cached_tokens: int = 0  # of the prompt's: they had been read before
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ class Served:
         """
         options = options or Options()
         prompt = Prompt(self._gap(text, suffix) if suffix else self.chat.encode_document(text), thinking=False)
+        if not prompt.ids:
+            raise OptionError("prompt", "The prompt is empty, and the model has no token that begins a text.")
         grammar = options.structure.whole() if options.structure else None
         drawing = self._drawing(options, len(prompt.ids), "prompt", grammar)
         return self._stream(prompt, drawing, Reading(options.stop, plain=True), options)
@@ -175,10 +178,11 @@ class Served:
         return getattr(self.defaults, name) if wish is None else wish
 
     def _stream(self, prompt: Prompt, drawing: Drawing, reading: Reading, options: Options) -> Deltas:
-        ending, drawn, reasoned, called = Ending.TRUNCATED, 0, 0, 0
+        ending, drawn, reasoned, called, cached = Ending.TRUNCATED, 0, 0, 0, 0
         with closing(self._tokens(prompt, drawing, reading, options)) as tokens:
             for token in tokens:
                 drawn += token.count
+                cached += token.cached
                 if token.closes:
                     ending = Ending.STOPPED
                     break
@@ -200,7 +204,8 @@ class Served:
         limit = f"limit of {drawing.sampling.max_new_tokens} new tokens"
         if len(prompt.ids) + drawn >= self.context:
             limit = f"context of {self.context} tokens"
-        yield Delta(*rest, Finish(ending, len(prompt.ids), drawn, reasoned, _notice(reading, ending, limit)))
+        notice = _notice(reading, ending, limit)
+        yield Delta(*rest, Finish(ending, len(prompt.ids), drawn, reasoned, notice, cached))
 
     def _tokens(
         self, prompt: Prompt, drawing: Drawing, reading: Reading, options: Options
@@ -223,7 +228,8 @@ class Served:
         yield Token(ended.encode(), count=0)
         if left > 0:
             shorter = replace(drawing.sampling, max_new_tokens=left)
-            yield from self.engine.stream(so_far, replace(drawing, sampling=shorter, grammar=_grammar(options, "no")))
+            drawing = replace(drawing, sampling=shorter, grammar=_grammar(options, "no"))
+            yield from (replace(token, cached=0) for token in self.engine.stream(so_far, drawing))
 
 
 SAMPLED = ("temperature", "top_p", "top_k", "min_p")

@@ -1,79 +1,71 @@
-"""The built-in decoder as an engine for conversations: one answer at a time, nothing read twice.
+"""The built-in decoder as an engine for conversations: answers side by side, nothing read twice.
 
-What it has read stays: the next prompt that begins alike goes on from there (a second question about a document, the
-answer after a thought, one item after another of a job). Batches for training are `engine.Engine`'s.
+Batches for training, in which all rows are drawn alike, are `engine.Engine`'s.
 Shapes: N tokens, V vocabulary, D width.
 """
 
-from collections import Counter
 from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
 
+from underdog.errors import UserError
+from underdog.generate.batch import CHUNK, Batch
 from underdog.generate.guide import Guide, Guides
-from underdog.generate.interface import Capabilities, Drawing, Scored, Token
-from underdog.generate.sampling import choose
-from underdog.lanes import check
+from underdog.generate.interface import CacheKind, Capabilities, Drawing, Token
+from underdog.generate.request import Request
 from underdog.model.decoder import Decoder
-from underdog.model.extend import Extend, History
-from underdog.seeds import derive
+from underdog.model.extend import Part
+from underdog.model.history import History
 from underdog.tokens.tokenizer import Tokenizer
 
-CHUNK = 512  # tokens of a prompt read at once: bounds the memory of their scores
+PARALLEL = 8  # answers drawn side by side
 
 
 class TorchEngine:
     """See `interface.Engine`."""
 
-    capabilities = Capabilities()
+    def __init__(
+        self,
+        model: Decoder,
+        tokenizer: Tokenizer,
+        context: int | None = None,
+        parallel: int = PARALLEL,
+        cache: CacheKind = "full",
+    ):
+        """`context`: tokens that a conversation may have; by default the model's own. `cache`: how keys and values are
+        kept; in 8 bits they take a quarter of the memory.
 
-    def __init__(self, model: Decoder, tokenizer: Tokenizer):
+        Raises:
+            UserError: the model has less context.
+        """
+        if context and context > model.config.context:
+            raise UserError(f"The model has {model.config.context:,} tokens of context, not {context:,}.")
         self.model = model
-        self.context = model.config.context
-        self.read_tokens = 0  # tokens that went through the model so far
+        self.context = context or model.config.context
+        self.capabilities = Capabilities(parallel=parallel)
         self._tokenizer = tokenizer
-        self._bytes = tokenizer.pieces
-        self._history = History(model.config)
         self._guides: Guides | None = None
+        self._int8 = cache == "int8"
+        self._batch = Batch(model, parallel, self._int8)
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens that went through the model so far."""
+        return self._batch.read_tokens
 
     def stream(self, prompt: Sequence[int], drawing: Drawing) -> Generator[Token, None, None]:
-        random = torch.Generator().manual_seed(derive(drawing.sampling.seed, "lane", 0))
-        guide = self._guide(drawing)
-        drawn: list[int] = []
-        # Given out, and not read by the model yet.
-        waiting = guide.forced()[: drawing.sampling.max_new_tokens] if guide else []
-        with torch.inference_mode():
-            logits_NV = self._read([*prompt, *waiting], len(waiting) + 1)
-        yield from self._tokens(waiting, logits_NV, drawing)
-        while True:
-            drawn += waiting
-            if len(drawn) >= drawing.sampling.max_new_tokens:
-                return
-            with torch.inference_mode():
-                last_V = logits_NV[-1]
-                token = self._draw(last_V, prompt, drawn, guide, drawing, random)
-            if token is None or token in self._tokenizer.stops:
-                yield Token(closes=True)
-                return
-            if guide:
-                guide.take(token)
-            waiting = [token, *(guide.forced() if guide else [])][: drawing.sampling.max_new_tokens - len(drawn)]
-            if len(waiting) == 1 and drawing.alternatives is None:
-                yield Token(self._bytes[token])
-            with torch.inference_mode():
-                read_NV = self._read([*prompt, *drawn, *waiting], len(waiting))
-            if len(waiting) > 1 or drawing.alternatives is not None:
-                yield from self._tokens(waiting, torch.cat([last_V[None], read_NV]), drawing)
-            logits_NV = read_NV
+        yield from self._batch.complete(Request(prompt, drawing, self._guide(drawing), self._tokenizer))
 
     @torch.inference_mode()
     def score(self, prompt: Sequence[int], options: Sequence[Sequence[int]]) -> list[float]:
-        first_V = self._read(prompt, 1)[0].log_softmax(-1)
-        held = len(self._history.ids)
-        ids_N = torch.tensor([token for option in options for token in option])
-        logprobs_NV = self.model.logits(self._pass(ids_N, [len(option) for option in options])).log_softmax(-1)
-        self._history.keep(held)
+        with self._batch.alone(), self._batch.history(prompt) as history:
+            first_V = self.model.logits(self._read(history, prompt)[-1]).log_softmax(-1)
+            held = len(history.ids)
+            ids = [token for option in options for token in option]
+            hidden_ND = self._batch.read([Part(history, [len(option) for option in options])], ids)
+            history.keep(held)
+        logprobs_NV = self.model.logits(hidden_ND).log_softmax(-1)
         sums, start = [], 0
         for option in options:
             before_NV = torch.cat([first_V[None], logprobs_NV[start : start + len(option) - 1]])
@@ -86,13 +78,13 @@ class TorchEngine:
         """The mean of the last hidden states."""
         vectors = []
         for prompt in prompts:
-            self._history.keep(0)
-            mean_D = self._hidden(prompt).mean(0)
+            with self._batch.alone():
+                mean_D = self._read(History(self.model.config), prompt).mean(0)  # of all states: no prefix is reused
             vectors.append((mean_D / mean_D.norm()).tolist())
         return vectors
 
     def close(self) -> None:
-        self._history = History(self.model.config)
+        self._batch = Batch(self.model, self.capabilities.parallel, self._int8)
 
     def _guide(self, drawing: Drawing) -> Guide | None:
         if drawing.grammar is None:
@@ -101,72 +93,10 @@ class TorchEngine:
             self._guides = Guides(self._tokenizer, self.model.config.vocabulary, self._tokenizer.stops)
         return self._guides.guide(drawing.grammar)
 
-    def _draw(
-        self,
-        logits_V: Tensor,
-        prompt: Sequence[int],
-        drawn: Sequence[int],
-        guide: Guide | None,
-        drawing: Drawing,
-        random: torch.Generator,
-    ) -> int | None:
-        """The next token, or None where the grammar lets nothing more come."""
-        if guide and guide.done:
-            return None
-        logits_V = _penalised(logits_V, prompt, drawn, drawing)
-        if guide:
-            logits_V = guide.restrict(logits_V)
-        return int(choose(logits_V[None], drawing.sampling, random)[0])
-
-    def _read(self, ids: Sequence[int], last: int) -> Tensor:
-        """Scores [last, V] behind each of the last ids, of which the part that was read before is not read again."""
-        held = self._history.ids
-        shared = next((i for i, (a, b) in enumerate(zip(held, ids, strict=False)) if a != b), min(len(held), len(ids)))
-        shared = min(shared, len(ids) - last)
-        self._history.keep(shared)
-        return self.model.logits(self._hidden(ids[shared:])[-last:])
-
-    def _hidden(self, ids: Sequence[int]) -> Tensor:
-        parts = []
-        for start in range(0, len(ids), CHUNK):
-            check()
-            part = torch.tensor(ids[start : start + CHUNK])
-            parts.append(self._pass(part, [len(part)]))
+    def _read(self, history: History, ids: Sequence[int]) -> Tensor:
+        """Hidden states [N, D] of those of the ids that the history does not hold yet."""
+        parts, ids = [], list(ids)
+        for start in range(len(history.ids), len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
+            parts.append(self._batch.read([Part(history, [len(chunk)])], chunk))
         return torch.cat(parts)
-
-    def _pass(self, ids_N: Tensor, branches: Sequence[int]) -> Tensor:
-        hidden_ND = self.model(ids_N, Extend(self._history, branches))
-        self._history.ids += ids_N.tolist()
-        self.read_tokens += len(ids_N)
-        return hidden_ND
-
-    def _tokens(self, ids: Sequence[int], logits_NV: Tensor, drawing: Drawing) -> Generator[Token, None, None]:
-        """The ids as they are given out; row i of the scores stands before id i."""
-        for token, logits_V in zip(ids, logits_NV, strict=False):
-            if drawing.alternatives is None:
-                yield Token(self._bytes[token])
-                continue
-            logprobs_V = logits_V.log_softmax(-1)
-            best = logprobs_V.topk(drawing.alternatives)
-            top = tuple(self._scored(one, logprobs_V) for one in best.indices.tolist())
-            yield Token(self._bytes[token], scored=(self._scored(token, logprobs_V),), top=(top,))
-
-    def _scored(self, token: int, logprobs_V: Tensor) -> Scored:
-        return Scored(self._bytes[token], float(logprobs_V[token]), token)
-
-
-def _penalised(logits_V: Tensor, prompt: Sequence[int], drawn: Sequence[int], drawing: Drawing) -> Tensor:
-    """Scores after penalties and bias."""
-    if drawing.repetition_penalty != 1:
-        seen = torch.tensor(sorted({*prompt, *drawn}))
-        scores = logits_V[seen]
-        away = torch.where(scores > 0, scores / drawing.repetition_penalty, scores * drawing.repetition_penalty)
-        logits_V = logits_V.index_copy(0, seen, away)
-    if drawn and (drawing.presence_penalty or drawing.frequency_penalty):
-        counts = Counter(drawn)
-        less = [drawing.presence_penalty + drawing.frequency_penalty * count for count in counts.values()]
-        logits_V = logits_V.index_add(0, torch.tensor(list(counts)), -torch.tensor(less, dtype=logits_V.dtype))
-    if drawing.bias:
-        ids, values = list(drawing.bias), list(drawing.bias.values())
-        logits_V = logits_V.index_add(0, torch.tensor(ids), torch.tensor(values, dtype=logits_V.dtype))
-    return logits_V

@@ -136,7 +136,7 @@ class Block:
         if self.distance_SQL is None:
             out = _causal(q, k, v, scoring)
         else:
-            out = _masked(q, k, v, self._mask(scoring.window), scoring)
+            out = masked_attention(q, k, v, self._mask(scoring.window), scoring)
         return out.transpose(1, 2).flatten(0, 1)
 
     def _mask(self, window: int | None) -> Tensor:
@@ -163,12 +163,12 @@ def _causal(q_SHLE: Tensor, k_SKLE: Tensor, v_SKLE: Tensor, scoring: Scoring) ->
         queries, keys = slice(start, start + window), slice(max(0, start - window + 1), start + window)
         distance = steps_L[queries, None] - steps_L[keys]
         mask = (distance >= 0) & (distance < window)
-        parts.append(_masked(q_SHLE[:, :, queries], k_SKLE[:, :, keys], v_SKLE[:, :, keys], mask, scoring))
+        parts.append(masked_attention(q_SHLE[:, :, queries], k_SKLE[:, :, keys], v_SKLE[:, :, keys], mask, scoring))
     return torch.cat(parts, dim=2)
 
 
-def _masked(q_SHLE: Tensor, k_SKCE: Tensor, v_SKCE: Tensor, mask: Tensor, scoring: Scoring) -> Tensor:
-    """Attention where the mask, broadcast to [S, H, L, C], is True."""
+def masked_attention(q_SHLE: Tensor, k_SKCE: Tensor, v_SKCE: Tensor, mask: Tensor | None, scoring: Scoring) -> Tensor:
+    """Attention where the mask, broadcast to [S, H, L, C], is True; everywhere where there is none."""
     share = q_SHLE.shape[1] // k_SKCE.shape[1]
     if scoring.cap is None:
         return scaled_dot_product_attention(
@@ -178,7 +178,9 @@ def _masked(q_SHLE: Tensor, k_SKCE: Tensor, v_SKCE: Tensor, mask: Tensor, scorin
     k_SHCE, v_SHCE = k_SKCE.repeat_interleave(share, 1), v_SKCE.repeat_interleave(share, 1)
     scores = q_SHLE @ k_SHCE.mT * (scoring.scale or q_SHLE.shape[-1] ** -0.5)
     scores = scoring.cap * (scores / scoring.cap).tanh()
-    return scores.masked_fill(~mask, float("-inf")).softmax(-1) @ v_SHCE
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(-1) @ v_SHCE
 
 
 def of_like_length(spans: Sequence[Span], waste: float = 1.3) -> list[list[Span]]:

@@ -1,62 +1,85 @@
-"""One sequence that grows: what has been read of it is kept, and goes on from any place.
+"""Reading on behind what has been read: several sequences in one pass, each by as many tokens as it likes.
 
+A pass takes one token of an answer that is being drawn and a piece of a prompt alike, without padding: the sequences'
+tokens are laid end to end, and only attention treats them one by one.
 Shapes: N new tokens, H heads, K key/value heads, E head width, C tokens seen.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from underdog.model.attention import PLAIN, Attention, _masked
-from underdog.model.config import ModelConfig, Scoring
-
-
-class History:
-    """The ids that a model has read, with their keys and values."""
-
-    def __init__(self, config: ModelConfig):
-        shape = (config.kv_heads, 0, config.head_width)
-        self.ids: list[int] = []
-        self.k, self.v = ([torch.zeros(shape) for _ in range(config.layers)] for _ in "kv")
-
-    def keep(self, length: int) -> None:
-        """Forgets all but the first tokens."""
-        del self.ids[length:]
-
-    def make_room(self, tokens: int) -> None:
-        """Grows by doubling, so that a long answer copies what it holds only a few times."""
-        if (held := self.k[0].shape[1]) < tokens:
-            room = max(tokens, 2 * held) - held
-            self.k, self.v = ([pad(x_KCE, (0, 0, 0, room)) for x_KCE in xs] for xs in (self.k, self.v))
+from underdog.model.attention import PLAIN, Attention, masked_attention
+from underdog.model.config import Scoring
+from underdog.model.history import History
 
 
-class Extend(Attention):
-    """Reads N tokens behind a history, and leaves their keys and values in it.
+@dataclass(frozen=True)
+class Part:
+    """Tokens behind a history, in which their keys and values are left; whoever reads them adds their ids.
 
     They may be several branches, laid end to end, each of which goes on from the history and sees none of the
     others: options that are compared behind one prompt. The history then has to be cut back.
     """
 
-    def __init__(self, history: History, branches: Sequence[int]):
-        """`branches`: how many tokens each has."""
-        held, count = len(history.ids), sum(branches)
-        history.make_room(held + count)
-        self._history = history
-        self._places = slice(held, held + count)
-        branch_N = torch.arange(len(branches)).repeat_interleave(torch.tensor(branches))
-        starts = torch.tensor(branches).cumsum(0) - torch.tensor(branches)
-        self.positions = held + torch.arange(count) - starts[branch_N]
-        self.lengths = held + torch.tensor(branches)[branch_N]
-        self._age_NC = self.positions[:, None] - torch.cat([torch.arange(held), self.positions])
-        same_NN = branch_N[:, None] == branch_N
-        self._seen_NC = (self._age_NC >= 0) & torch.cat([torch.ones(count, held, dtype=torch.bool), same_NN], dim=1)
+    history: History
+    branches: Sequence[int]  # how many tokens each has
+
+
+class Extend(Attention):
+    """Reads N tokens behind their histories."""
+
+    def __init__(self, parts: Sequence[Part]):
+        self._readers, start = [], 0
+        for part in parts:
+            self._readers.append(_Reader(part, start))
+            start += sum(part.branches)
+        self.positions = torch.cat([reader.positions for reader in self._readers])
+        self.lengths = torch.cat([reader.lengths for reader in self._readers])
 
     def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, scoring: Scoring = PLAIN) -> Tensor:
-        k_KCE, v_KCE = self._history.k[layer], self._history.v[layer]
-        k_KCE[:, self._places] = k_NKE.transpose(0, 1)
-        v_KCE[:, self._places] = v_NKE.transpose(0, 1)
-        mask_NC = self._seen_NC if scoring.window is None else self._seen_NC & (self._age_NC < scoring.window)
-        seen_k, seen_v = k_KCE[None, :, : self._places.stop], v_KCE[None, :, : self._places.stop]
-        return _masked(q_NHE.transpose(0, 1)[None], seen_k, seen_v, mask_NC, scoring)[0].transpose(0, 1)
+        out = [r.attend(layer, q_NHE[r.own], k_NKE[r.own], v_NKE[r.own], scoring) for r in self._readers]
+        return torch.cat(out) if len(out) > 1 else out[0]
+
+
+class _Reader:
+    """The attention of one part. `own`: where its tokens are among the N."""
+
+    def __init__(self, part: Part, start: int):
+        self._history = part.history
+        self._held, count = len(part.history.ids), sum(part.branches)
+        self._history.make_room(self._held + count)
+        self.own = slice(start, start + count)
+        lengths = torch.tensor(part.branches)
+        self._branch_N = torch.arange(len(lengths)).repeat_interleave(lengths)
+        self.positions = self._held + torch.arange(count) - (lengths.cumsum(0) - lengths)[self._branch_N]
+        self.lengths = self._held + lengths[self._branch_N]
+        self._masks: dict[int | None, Tensor | None] = {}
+
+    def attend(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, scoring: Scoring) -> Tensor:
+        k, v = self._history.k[layer], self._history.v[layer]
+        k.write(self._held, k_NKE)
+        v.write(self._held, v_NKE)
+        seen = self._first(scoring.window), self._held + len(k_NKE)
+        mask_NC = self._mask(scoring.window)
+        q_1HNE, k_1KCE, v_1KCE = q_NHE.transpose(0, 1)[None], k.read(*seen)[None], v.read(*seen)[None]
+        return masked_attention(q_1HNE, k_1KCE, v_1KCE, mask_NC, scoring)[0].transpose(0, 1)
+
+    def _first(self, window: int | None) -> int:
+        """The first place that any of the tokens sees."""
+        return 0 if window is None else max(0, self._held - window + 1)
+
+    def _mask(self, window: int | None) -> Tensor | None:
+        """True where a token may look; None where each may look everywhere. Once for all layers."""
+        if window not in self._masks:
+            self._masks[window] = None if len(self.positions) == 1 else self._seen(window)
+        return self._masks[window]
+
+    def _seen(self, window: int | None) -> Tensor:
+        here_N1 = self.positions[:, None]
+        places_C = torch.cat([torch.arange(self._first(window), self._held), self.positions])
+        seen_NC = here_N1 >= places_C
+        seen_NC[:, -len(here_N1) :] &= self._branch_N[:, None] == self._branch_N
+        return seen_NC if window is None else seen_NC & (places_C > here_N1 - window)

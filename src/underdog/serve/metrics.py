@@ -35,7 +35,7 @@ class Metrics:
 
         def see(delta: Delta) -> None:
             nonlocal waiting
-            if waiting:
+            if waiting and (delta.reasoning or delta.content or delta.calls or delta.finish):
                 self.first.observe(time.monotonic() - start)
                 waiting = False
             if delta.finish:

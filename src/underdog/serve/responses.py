@@ -101,6 +101,7 @@ def usage(finish: Finish) -> dict[str, Any]:
         "prompt_tokens": finish.prompt_tokens,
         "completion_tokens": finish.new_tokens,
         "total_tokens": finish.prompt_tokens + finish.new_tokens,
+        "prompt_tokens_details": {"cached_tokens": finish.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": finish.reasoning_tokens},
     }
 
