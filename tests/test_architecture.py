@@ -26,7 +26,7 @@ FLOORS = [
     ["train", "synthesis", "tasks"],
     ["stages"],
     ["report", "serve"],
-    ["data_cli", "jobs_cli", "warm"],
+    ["data_cli", "jobs_cli", "talk_cli", "warm"],
     ["cli"],
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -2,14 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from underdog import jobs_cli, world
+from underdog import jobs_cli, talk_cli, world
 from underdog.data_cli import data_app
 from underdog.errors import UserError
+from underdog.talk_cli import ModelPath
 
 app = typer.Typer(
     name="underdog",
@@ -46,18 +47,6 @@ RecipeFile = Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/demo.to
 Root = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs and their artifacts.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a setting: --set sft.steps=200 (repeatable).")]
 Scale = Annotated[float, typer.Option(help="Shrink (or grow) tokens, model, context and batch together.", min=1e-12)]
-ModelPath = Annotated[
-    str,
-    typer.Argument(
-        help="A run (runs/demo-…), a checkpoint folder, a .gguf file or http://host/v1#name.", show_default=False
-    ),
-]
-ServerKeys = Annotated[list[str], typer.Option(help="Ask for this key (repeatable).", envvar="UNDERDOG_SERVER_KEY")]
-Context = Annotated[int | None, typer.Option(help="Tokens that a conversation may have.", min=64)]
-Cache = Annotated[
-    Literal["full", "int8"],
-    typer.Option(help="How keys and values are kept: full, or int8 in a quarter to half of it."),
-]
 
 
 @app.command()
@@ -167,72 +156,6 @@ def doctor(runs: Root = Path("runs")) -> None:
 
 
 @app.command()
-def chat(
-    model: ModelPath,
-    prompt: Annotated[str | None, typer.Argument(help="Ask this one question and end.", show_default=False)] = None,
-    system: Annotated[str | None, typer.Option(help="What the model is told before the conversation.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 = always the likeliest token.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Longest answer, reasoning included.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal answers.")] = None,
-    thinking: Annotated[bool | None, typer.Option(help="Ask the chat template for a mode.", show_default=False)] = None,
-    thinking_budget: Annotated[int | None, typer.Option(help="Tokens of reasoning, then the answer.")] = None,
-    context: Context = None,
-    cache: Cache = "full",
-) -> None:
-    """Talk to a model in the terminal. What is not set comes from the model's own generation_config.json."""
-    from underdog.generate.open import Loading, open_model
-    from underdog.generate.options import Options
-    from underdog.serve.terminal import chat as talk
-    from underdog.serve.terminal import chat_once
-
-    served = open_model(model, Loading(context, 1, cache), lambda footprint: footprint.check())
-    options = Options(
-        temperature=temperature,
-        max_new_tokens=max_tokens,
-        seed=seed,
-        thinking=thinking,
-        thinking_budget=thinking_budget,
-    )
-    if prompt is None:
-        talk(served, options=options, system=system)
-    else:
-        chat_once(served, prompt, options, system=system)
-
-
-@app.command()
-def serve(
-    model: ModelPath,
-    host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine with --api-key.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 = any that is free.", min=0, max=65535)] = 8000,
-    context: Context = None,
-    cache: Cache = "full",
-    answers: Annotated[
-        int | None, typer.Option(help="Answers drawn at once; each may fill the context.", min=1, max=256)
-    ] = None,
-    api_key: Annotated[
-        list[str], typer.Option(help="Ask for this key (repeatable).", envvar="UNDERDOG_SERVER_KEY")
-    ] = [],  # noqa: B006
-    cors: Annotated[list[str], typer.Option(help="Let scripts of this origin ask (repeatable).")] = [],  # noqa: B006
-    inside: Annotated[int, typer.Option(help="Requests drawn or waiting; the next gets a 429.", min=1)] = 64,
-) -> None:
-    """Serve a model: OpenAI's API, and a chat page in the browser."""
-    from underdog.generate.footprint import Footprint
-    from underdog.generate.open import Loading, open_model
-    from underdog.serve.guard import Limits
-    from underdog.serve.server import serve as start
-
-    def weigh(footprint: Footprint) -> None:
-        footprint.check()
-        print(f"memory     {footprint}", file=sys.stderr, flush=True)
-
-    def ready(address: str) -> None:
-        print(f"chat page  {address}\nAPI        {address.rstrip('/')}/v1\nCtrl-C stops.", flush=True)
-
-    served = open_model(model, Loading(context, answers, cache), weigh)
-    start(served, host, port, ready, Limits(tuple(api_key), tuple(cors), inside))
-
-
-@app.command()
 def merge(
     base: Annotated[Path, typer.Argument(help="The checkpoint folder that the adapter changes.", show_default=False)],
     adapter: Annotated[Path, typer.Argument(help="An adapter folder: PEFT's LoRA or DoRA.", show_default=False)],
@@ -266,6 +189,7 @@ def sandbox(
         server.serve_forever()
 
 
+talk_cli.add_to(app)
 jobs_cli.add_to(app)
 
 
