@@ -25,7 +25,7 @@ Now = Annotated[datetime | None, typer.Option(help='What "tomorrow" starts from;
 
 
 def add_to(app: typer.Typer) -> None:
-    for verb in (classify, route, extract, entities, normalize, dialog, complete, tune):
+    for verb in (classify, route, extract, entities, normalize, dialog, complete, tag, tune):
         app.command()(verb)
 
 
@@ -99,7 +99,7 @@ def extract(
 def entities(
     file: Table,
     model: JobModel,
-    type_: Annotated[list[str], typer.Option("--type", help='A type, or "name: examples" (repeatable).')],
+    type_: Annotated[list[str], typer.Option("--type", help='A type, or "name: examples" (repeatable).')] = [],  # noqa: B006
     window: Annotated[int, typer.Option(help="Characters that are read at once.", min=1)] = 2000,
     overlap: Annotated[int, typer.Option(help="Characters that a window shares with the next.", min=0)] = 200,
     column: Column = "text",
@@ -179,6 +179,22 @@ def complete(
     from underdog.tasks.complete import complete_text
 
     complete_text(model, file, here, max_tokens, temperature, stop)
+
+
+def tag(
+    file: Table,
+    out: Annotated[Path, typer.Option(help="Folder for the tagger.", show_default=False)],
+    column: Column = "text",
+    spans: Annotated[str, typer.Option(help="The column with the spans: a list of {start, end, type}.")] = "entities",
+    layers: Annotated[int, typer.Option(help="How deep spans lie in one another.", min=1, max=5)] = 1,
+) -> None:
+    """Fit a tagger to labelled spans: a CRF over words and their shapes, with its F1 on rows it never saw.
+
+    It is the floor that a language model has to beat: `underdog entities FILE --model FOLDER` uses it.
+    """
+    from underdog.tasks.run import tag_file
+
+    print(tag_file(file, out, column, spans, layers))
 
 
 def _today() -> datetime:

@@ -18,6 +18,7 @@ def test_each_text_goes_where_it_belongs(says):
     router = Router(by_number, 0.8, {"yes": "billing"}, large, {"yes": "", "no": ""})
     assert vars(router("0.9")) == {"to": "billing", "label": "yes", "confidence": 0.9}
     assert vars(router("0.7")) == {"to": "large", "label": "no", "confidence": 0.7}
+    assert vars(Router(by_number, 0.8, {"yes": "large"})("0.9")) == {"to": "large", "label": None, "confidence": 0.9}
     assert Router(by_number, 0.8)("0.9").to == "local" and Router(by_number, 0.8)("0.7").label is None
 
 

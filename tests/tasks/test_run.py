@@ -169,3 +169,25 @@ def test_a_tuned_model_is_judged_beside_the_floor_and_served_if_it_wins(model, t
     model.rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"was tuned from .*, which is not there"):
         underdog("classify", table, "--model", tmp_path / "c" / "model")
+
+
+def test_a_tagger_is_fitted_and_used(tmp_path):
+    pytest.importorskip("pycrfsuite")
+    rows = [
+        {
+            "text": f"{who} flies to {city}",
+            "entities": [{"start": len(who) + 10, "end": len(who) + 10 + len(city), "type": "city"}],
+        }
+        for who in ("Anna", "Bo", "Carla")
+        for city in ("Rome", "Oslo", "New York", "Paris")
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = underdog("tag", tmp_path / "t.jsonl", "--out", tmp_path / "names")
+    assert done.exit_code == 0 and "F1 100.0%" in done.output
+    (tmp_path / "few.jsonl").write_text('{"text": "Dana flies to Lima"}\n')
+    assert underdog("entities", tmp_path / "few.jsonl", "--model", tmp_path / "names").exit_code == 0
+    (found,) = results(tmp_path / "few.entities.jsonl")[0]["entities"]
+    assert found == {"start": 14, "end": 18, "type": "city", "text": "Lima"}
+    (tmp_path / "bad.jsonl").write_text('{"text": "a", "entities": [{"start": 0, "end": 9, "type": "x"}]}\n')
+    with pytest.raises(UserError, match="row 1: a span goes from 0 to 9"):
+        underdog("tag", tmp_path / "bad.jsonl", "--out", tmp_path / "x")

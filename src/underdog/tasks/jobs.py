@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from underdog.errors import UserError, did_you_mean
 from underdog.generate.open import open_model
+from underdog.tasks import tagger
 from underdog.tasks.classify import Classified, Classifier, MultiClassifier, deepest
 from underdog.tasks.crew import Ready
 from underdog.tasks.dialog.machine import state_to_json
@@ -97,6 +98,9 @@ class Entities(OnTexts):
     overlap: int = 200
 
     def open(self) -> Ready:
+        if (Path(self.model) / tagger.ABOUT).exists():
+            tag = tagger.Tagger(Path(self.model))
+            return self._ready(lambda text: found(Found(tag(text), 0)))
         model = open_model(self.model)
         finder = EntityFinder(model, self.types, self.window, self.overlap)
         return self._ready(lambda text: found(finder(text)), model.capabilities.parallel)

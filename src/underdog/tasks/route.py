@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from underdog.errors import UserError
 
-STARTS = ((0.0, 1 / 2), (1 / 4, 1 / 6), (1 / 2, 1 / 6), (3 / 4, 1 / 6))  # share kept -> its part of the doubt
+STARTS = ((0.0, 0.4), *((share, 0.12) for share in (0.3, 0.45, 0.6, 0.7, 0.8)))  # share kept -> its part of the doubt
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ stated share (`route.fit_threshold`). A label may belong to a service. All else 
 under the same labels, where there is one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from underdog.errors import UserError, did_you_mean
@@ -43,7 +43,7 @@ class Router:
     Args:
         classifier: a text -> labels with probabilities (`classify.Classifier`, `tuned.Tuned`).
         least: confidence from which on its answer stands.
-        services: label -> the service that takes its texts.
+        services: label -> the service that takes its texts; "large" for a label that means "none of these".
         large: asked for the label of what is not kept; None: the caller does that.
         labels: name -> description, for the large model.
     """
@@ -63,8 +63,9 @@ class Router:
 
     def __call__(self, text: str) -> Routed:
         found = self.classifier(text)
-        if found.label is not None and found.confidence >= self.least:
-            return Routed(self.services.get(found.label, LOCAL), found.label, found.confidence)
+        to = self.services.get(found.label or "", LOCAL)
+        if found.label is not None and found.confidence >= self.least and to != LARGE:
+            return Routed(to, found.label, found.confidence)
         label = ask_label(self.large, self.labels, text) if self.large else None
         return Routed(LARGE, label, found.confidence)
 
@@ -84,16 +85,18 @@ def hold_out(
     confidence: float = 0.95,
     local_cost: float = 0.0,
     large_cost: float = 1.0,
+    away: Collection[str] = (),
 ) -> Held:
     """The threshold under which at most `error` of what is kept is wrong, judged on rows that the classifier never saw.
 
     Args:
         labels: the right ones; rows that no label fits have one that the classifier does not know.
         local_cost, large_cost: of one text; the local model reads all of them.
+        away: labels whose texts are never kept.
     """
     found = [classifier(text) for text in texts]
     right = [one.label == label for one, label in zip(found, labels, strict=True)]
-    confidences = [one.confidence for one in found]
+    confidences = [0.0 if one.label in away else one.confidence for one in found]
     threshold = fit_threshold(confidences, right, error, confidence)
     spent = local_cost + (1 - threshold.kept) * large_cost
     return Held(threshold, risk_coverage_area(confidences, right), 1 - spent / large_cost)

@@ -15,11 +15,13 @@ from underdog.tasks.classify import Classifier
 from underdog.tasks.crew import Job
 from underdog.tasks.dialog.script import load_script
 from underdog.tasks.dialog.understand import Dialog
+from underdog.tasks.entities import Entity
 from underdog.tasks.files import read_table, texts_of
 from underdog.tasks.jobs import Classify, Dialogue, Entities, Extract, Normalize, Route, open_classifier
 from underdog.tasks.normalize.place import Place
 from underdog.tasks.over import failures, run_over
-from underdog.tasks.router import Held, hold_out
+from underdog.tasks.router import LARGE, Held, hold_out
+from underdog.tasks.tagger import Labelled, exact_f1, fit
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def route_file(
     costs: tuple[float, float],
 ) -> str:
     job = Route(over.column, model, 0.0, pairs(labels), pairs(services), large)
-    judged, temperature = _judged(job, held, *costs)
+    judged, temperature = _judged(job, held, costs, [label for label, to in job.services.items() if to == LARGE])
     job = replace(job, least=judged.threshold.value, temperature=temperature)
     saved = f"costs {judged.saved:.0%} less than the large model alone" if judged.threshold.kept else "nothing is saved"
     return f"{_over(over, job)}\n{_kept(judged, held)}; {saved}"
@@ -110,6 +112,31 @@ def talk(model: str, script: Path, now: datetime) -> None:
             print(json.dumps({"flow": frame.flow, **frame.values}, ensure_ascii=False))
 
 
+def tag_file(file: Path, out: Path, column: str, spans: str, layers: int) -> str:
+    """Fits a tagger on nine tenths of the rows; returns what it finds in the rest."""
+    rows = read_table(file)
+    examples = [
+        Labelled(text, _entities(row.get(spans), f"{file} row {number}", text))
+        for number, (text, row) in enumerate(zip(texts_of(rows, column, file), rows, strict=True), start=1)
+    ]
+    held = examples[9::10]
+    tagger = fit([one for i, one in enumerate(examples) if i % 10 != 9], out, layers)
+    score, precision, recall = exact_f1([tagger(one.text) for one in held], held)
+    return f"{out}: F1 {score:.1%} (precision {precision:.1%}, recall {recall:.1%}) on {len(held)} unseen rows"
+
+
+def _entities(said: Any, where: str, text: str) -> list[Entity]:
+    """[{"start": 0, "end": 4, "type": "city"}, …], in CSV and Parquet as JSON."""
+    try:
+        listed = json.loads(said) if isinstance(said, str) else said
+        found = [Entity(one["start"], one["end"], one["type"], text[one["start"] : one["end"]]) for one in listed]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{where}: its spans are no list of objects with start, end and type.") from None
+    if outside := [one for one in found if not 0 <= one.start < one.end <= len(text)]:
+        raise UserError(f"{where}: a span goes from {outside[0].start} to {outside[0].end}, the text has {len(text)}.")
+    return found
+
+
 def pairs(said: Sequence[str]) -> dict[str, str]:
     """ "refund: wants money back" -> {"refund": "wants money back"}.
 
@@ -125,7 +152,9 @@ def pairs(said: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def _judged(job: Classify | Route, held: HeldOut, *costs: float) -> tuple[Held, float]:
+def _judged(
+    job: Classify | Route, held: HeldOut, costs: tuple[float, float] = (0.0, 1.0), away: Sequence[str] = ()
+) -> tuple[Held, float]:
     """A half of the held-out rows sets the temperature, the other half the threshold."""
     rows = read_table(held.file)
     texts, labels = texts_of(rows, job.column, held.file), texts_of(rows, held.label, held.file)
@@ -135,7 +164,7 @@ def _judged(job: Classify | Route, held: HeldOut, *costs: float) -> tuple[Held, 
         known = [(text, label) for text, label in zip(texts[::2], labels[::2], strict=True) if label in job.labels]
         classify = classify.calibrated([text for text, _ in known], [label for _, label in known])
         temperature, texts, labels = classify.temperature, texts[1::2], labels[1::2]
-    return hold_out(classify, texts, labels, held.error, 0.95, *costs), temperature
+    return hold_out(classify, texts, labels, held.error, 0.95, *costs, away), temperature
 
 
 def _kept(judged: Held, held: HeldOut) -> str:
