@@ -1,5 +1,5 @@
-"""Spans from labelled texts: the CRF of `underdog tag` on restaurant8k, WNUT17 and NEREL; or a model without any examples
-on a sample of them.
+"""Spans from labelled texts: the CRF of `underdog tag` on restaurant8k, WNUT17 and NEREL; or a model without any
+examples on a sample of them.
 
     python benchmarks/spans.py DATA [--only restaurant8k wnut17 nerel] [--model FILE.gguf --sample 100]
 
