@@ -20,6 +20,7 @@ from underdog.serve.metrics import Metrics, install_metrics
 from underdog.serve.page import install_page
 from underdog.serve.requests import ChatRequest, CompletionRequest, EmbeddingRequest, Sampled
 from underdog.serve.responses import Continuation, Reply, embeddings, event, model_card
+from underdog.serve.systemone import install_systemone
 
 T = TypeVar("T")
 Form = Reply | Continuation
@@ -59,6 +60,7 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
         return embeddings(served.name, vectors, tokens, asked.encoding_format == "base64")
 
     install_jobs(app, served, line, limits)
+    install_systemone(app, served, line, limits)
     install_page(app)
 
     @app.get("/v1/models")

@@ -1,0 +1,232 @@
+"""How fast models are used here, beside the engines themselves.
+
+    python benchmarks/use.py MODEL.gguf                    # all of it
+    python benchmarks/use.py MODEL.gguf --only batch long
+
+- overhead: tokens/s of a completion through our session, and through llama.cpp alone, in turns;
+- schema: tokens/s under a JSON Schema, and free;
+- cold: from the start of a process to the first token;
+- batch: the built-in engine on a model of 5M weights beside transformers' generate, equal and mixed lengths;
+- together: eight answers at once through the built-in engine of conversations, beside one after the other;
+- long: a prompt of 64K tokens through a small model, then a second question on it, in both kinds of cache.
+"""
+
+import argparse
+import math
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from underdog.generate.engine import Engine
+from underdog.generate.interface import Drawing, Sampling
+from underdog.generate.open import Loading, open_model
+from underdog.generate.options import Options
+from underdog.generate.session import collect
+from underdog.generate.structure import Structure
+from underdog.generate.torch_engine import TorchEngine
+from underdog.lanes import open_lanes
+from underdog.model.config import ModelConfig
+from underdog.model.decoder import Decoder
+from underdog.model.history import History
+from underdog.recipe.schema import Model
+from underdog.tokens.tokenizer import Tokenizer
+
+TEXT = "The history of the city begins in the year"
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "city": {"type": "string"}, "years": {"type": "integer"}},
+    "required": ["name", "city", "years"],
+    "additionalProperties": False,
+}
+PEOPLE = {"type": "array", "items": PERSON, "minItems": 20}
+COLD = """
+import sys
+from underdog.generate.open import Loading, open_model
+from underdog.generate.options import Options
+model = open_model(sys.argv[1], Loading(answers=1))
+for delta in model.complete("The capital of France is", Options(temperature=0, max_new_tokens=4)):
+    if delta.content:
+        print(delta.content, flush=True)
+        break
+model.close()
+"""
+
+
+def main() -> None:
+    benches = {"overhead": overhead, "schema": schema, "cold": cold, "batch": batch, "together": together, "long": long}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("gguf", type=Path, help="a model for llama.cpp")
+    parser.add_argument("--only", nargs="+", choices=benches, default=list(benches))
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    for name in given.only:
+        print(f"{name}:", flush=True)
+        benches[name](given)
+
+
+def compare(ways: dict[str, Callable[[], int]], rounds: int) -> dict[str, float]:
+    """Tokens/s of each way, in turns: medians of the rounds after one that warms up."""
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, work in ways.items():
+            start = time.perf_counter()
+            tokens = work()
+            if turn:
+                rates[name].append(tokens / (time.perf_counter() - start))
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    for name, found in rates.items():
+        print(f"  {name:14} {medians[name]:9.1f} tokens/s  ({min(found):.1f} to {max(found):.1f})", flush=True)
+    return medians
+
+
+def overhead(given: argparse.Namespace, tokens: int = 96) -> None:
+    from underdog.generate.llamacpp import _body
+
+    served = open_model(given.gguf, Loading(context=2048, answers=1))
+    server, prompt = served.engine._server, served.chat.encode_document(TEXT)
+
+    def raw() -> int:
+        body, seen = _body(prompt, Drawing(Sampling(0, max_new_tokens=tokens))), []
+        server.handle_completions(body, lambda piece: seen.append(piece) or False)
+        return seen[-1]["usage"]["completion_tokens"]
+
+    options = Options(temperature=0, max_new_tokens=tokens)
+    ways = {"llama.cpp": raw, "our session": lambda: collect(served.complete(TEXT, options)).finish.new_tokens}
+    rates = compare(ways, given.rounds)
+    print(f"  overhead {100 * (rates['llama.cpp'] / rates['our session'] - 1):.1f} %")
+    served.close()
+
+
+def schema(given: argparse.Namespace, tokens: int = 96) -> None:
+    served = open_model(given.gguf, Loading(context=2048, answers=1))
+    structure = Structure.json_schema(PEOPLE)
+
+    def draw(structure: Structure | None) -> int:
+        options = Options(temperature=0.8, seed=1, max_new_tokens=tokens, structure=structure)
+        return collect(served.complete("Twenty people as JSON:", options)).finish.new_tokens
+
+    rates = compare({"free": lambda: draw(None), "under a schema": lambda: draw(structure)}, given.rounds)
+    print(f"  under a schema {100 * rates['under a schema'] / rates['free']:.1f} % of free")
+    served.close()
+
+
+def cold(given: argparse.Namespace) -> None:
+    times = []
+    for _ in range(given.rounds):
+        start = time.perf_counter()
+        with subprocess.Popen([sys.executable, "-c", COLD, given.gguf], stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()
+            times.append(time.perf_counter() - start)
+    print(f"  first token after {statistics.median(times):.2f} s ({min(times):.2f} to {max(times):.2f})")
+
+
+def batch(given: argparse.Namespace, prompts: int = 64, tokens: int = 128) -> None:
+    """Both ways get both cores. Mixed lengths come from a closing token of probability 1/48."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    open_lanes(os.cpu_count() or 1)
+    for name, share in {"equal lengths": 0.0, "mixed lengths": 1 / 48}.items():
+        print(f"  {name}:")
+        model, stop = small(vocabulary=4096, tied=False), 5
+        if share:
+            close(model, stop, share)
+        config = Qwen3Config(**{k: v for k, v in model.config.to_hf({}, "float32").items() if k != "architectures"})
+        theirs = Qwen3ForCausalLM(config).eval()
+        theirs.load_state_dict(model.state_dict())
+        asked = torch.randint(10, 4096, (prompts, 32), generator=torch.Generator().manual_seed(1))
+        engine = Engine(model, stop if share else -1)
+
+        def ours(engine: Engine = engine, asked: torch.Tensor = asked) -> int:
+            found = engine.generate(asked.tolist(), Sampling(max_new_tokens=tokens))
+            return sum(len(one.ids) for (one,) in found)
+
+        def reference(theirs=theirs, asked=asked, stop=stop if share else None) -> int:
+            torch.set_num_threads(os.cpu_count() or 1)
+            settings = {"do_sample": True, "top_k": 0, "max_new_tokens": tokens, "pad_token_id": 0}
+            with torch.inference_mode():
+                out = theirs.generate(asked, eos_token_id=stop, **settings)[:, asked.shape[1] :]
+            torch.set_num_threads(1)
+            ended = (out == stop).cumsum(1) - (out == stop).int() if stop is not None else torch.zeros_like(out)
+            return int((ended == 0).sum())
+
+        rates = compare({"underdog": ours, "transformers": reference}, given.rounds)
+        print(f"  {rates['underdog'] / rates['transformers']:.2f} times as fast")
+    open_lanes(1)
+
+
+def close(model: Decoder, stop: int, share: float) -> None:
+    """Gives the closing token this probability whatever was read, and the others even ones: one number of the stream
+    is large and constant, and only the closing token's scores look at it."""
+    width, vocabulary = model.config.width, model.config.vocabulary
+    with torch.no_grad():
+        model.model.embed_tokens.weight[:, 0] = 20.0
+        model.model.norm.weight.fill_(1e-3)
+        model.model.norm.weight[0] = 1.0
+        model.lm_head.weight[:, 0] = 0.0
+        model.lm_head.weight[stop, 0] = math.log(share * vocabulary) / width**0.5
+
+
+def together(given: argparse.Namespace, answers: int = 8, tokens: int = 64) -> None:
+    torch.set_num_threads(os.cpu_count() or 1)
+    tokenizer = Tokenizer.train([TEXT, *map(str, range(1000))], 400, "qwen2")
+    model = small(vocabulary=tokenizer.vocabulary)
+    asked = [[3 + (7 * i + j) % 300 for j in range(20 + 5 * i)] for i in range(answers)]
+
+    def draw(engine: TorchEngine, prompt: list[int]) -> int:
+        drawing = Drawing(Sampling(1, max_new_tokens=tokens), bias=dict.fromkeys(tokenizer.stops, -100.0))
+        return sum(token.count for token in engine.stream(prompt, drawing))
+
+    def at_once() -> int:
+        engine = TorchEngine(model, tokenizer, parallel=answers)
+        with ThreadPoolExecutor(answers) as pool:
+            return sum(pool.map(lambda prompt: draw(engine, prompt), asked))
+
+    def in_turn() -> int:
+        engine = TorchEngine(model, tokenizer)
+        return sum(draw(engine, prompt) for prompt in asked)
+
+    rates = compare({"at once": at_once, "in turn": in_turn}, given.rounds)
+    print(f"  {rates['at once'] / rates['in turn']:.2f} times as fast")
+
+
+def long(given: argparse.Namespace, tokens: int = 65_536) -> None:
+    torch.set_num_threads(os.cpu_count() or 1)
+    tokenizer = Tokenizer.train([TEXT, *map(str, range(1000))], 400, "qwen2")
+    model = small(vocabulary=tokenizer.vocabulary, width=64, layers=2, heads=2, kv_heads=1, context=2 * tokens)
+    document = [3 + i * i % 307 for i in range(tokens)]
+    for cache in ("full", "int8"):
+        engine, firsts = TorchEngine(model, tokenizer, cache=cache), []
+        for question in ([9, 10], [11, 12]):
+            before, start = engine.read_tokens, time.perf_counter()
+            drawing = Drawing(Sampling(0, max_new_tokens=1), alternatives=1)
+            firsts.append(next(token for token in engine.stream([*document, *question], drawing) if token.count))
+            read = engine.read_tokens - before
+            print(f"  {cache}: read {read:,} of {tokens + 2:,} tokens ({100 * read / tokens:.2f} %) in "
+                  f"{time.perf_counter() - start:.1f} s", flush=True)  # fmt: skip
+        # Nothing is lost: with another first token the same question gets other scores.
+        other = TorchEngine(model, tokenizer, cache=cache)
+        (changed,) = (t for t in other.stream([8, *document[1:], 9, 10], drawing) if t.count)
+        same, moved = firsts[0].scored[0].logprob, changed.scored[0].logprob
+        print(f"  {cache}: {History.bytes_per_token(model.config, cache == 'int8'):,} bytes a token; the first token's "
+              f"change moves the answer's log-probability from {same:.6f} to {moved:.6f}", flush=True)  # fmt: skip
+    print(f"  most memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+def small(vocabulary: int, tied: bool = True, **shape: int) -> Decoder:
+    """About 5M weights, random."""
+    shape = {"width": 256, "layers": 4, "heads": 4, "kv_heads": 2, "ffn": 704, "context": 1024, **shape}
+    settings = Model(family="qwen3", tied=tied, head_width=64, rope_base=1e6, norm_eps=1e-6, **shape)
+    return Decoder(ModelConfig.from_recipe(settings, vocabulary)).initialise(1)
+
+
+if __name__ == "__main__":
+    main()
