@@ -189,6 +189,35 @@ def test_the_file_read_back(family, tied, tiny, tokenizer, tmp_path):
     assert size["q8_0"] < 0.6 * size["f16"] + 10_000 < size["f32"]
 
 
+def test_four_bits_by_llama_cpps_own_quantisers(tiny, tokenizer, tmp_path):
+    model = tiny("qwen3", width=256, ffn=512, layers=4, heads=4, head_width=64, context=64)
+    path = tmp_path / "q4.gguf"
+    assert gguf.write_gguf(model, tokenizer, path, "q4_k_m") == []
+    types = {tensor.name: tensor.tensor_type.name for tensor in library.GGUFReader(path).tensors}
+    assert types["token_embd.weight"] == "Q6_K"  # tied: it is the head too
+    assert [types[f"blk.{layer}.attn_v.weight"] for layer in range(4)] == ["Q4_K", "Q4_K", "Q6_K", "Q6_K"]
+    assert types["blk.3.attn_q.weight"] == types["blk.0.ffn_down.weight"] == "Q4_K"
+    found = dict(read_gguf(path).named_parameters())
+    for name, weight in model.named_parameters():
+        error = (found[name] - weight).norm() / weight.norm()
+        six = types[gguf.tensor_names(library, model.config)[name]] == "Q6_K"
+        assert error < (1e-6 if weight.ndim == 1 else 0.025 if six else 0.09), name
+    ours = read_gguf(path)
+    with torch.no_grad():
+        ours = ours.logits(ours(torch.tensor([1, 2, 3]), Packed(end_to_end([3]))))[-1]
+    theirs = Server(path).next_token([1, 2, 3], tokenizer.vocabulary)
+    assert torch.corrcoef(torch.stack([ours.log_softmax(-1), theirs]))[0, 1] > 0.99
+
+
+def test_rows_of_half_a_block_get_more_bits(tiny, tokenizer, tmp_path):
+    model = tiny(width=64, ffn=40)
+    gave_more = gguf.write_gguf(model, tokenizer, tmp_path / "q4.gguf", "q4_k_m")
+    assert set(gave_more) == {name for name, weight in model.named_parameters() if weight.ndim == 2}
+    types = {t.name: t.tensor_type.name for t in library.GGUFReader(tmp_path / "q4.gguf").tensors}
+    assert [types[f"blk.0.{name}.weight"] for name in ("ffn_up", "ffn_down")] == ["Q5_0", "F16"]
+    assert types["token_embd.weight"] == "Q8_0"
+
+
 def test_rows_that_are_not_whole_blocks_stay_f16(tiny, tokenizer, tmp_path):
     model = tiny(ffn=40)
     path = tmp_path / "q8_0.gguf"

@@ -49,7 +49,7 @@ def test_the_folder_and_the_files(checkpoint, exported):
         assert metrics["bytes"][kind] == (draft.path / f"{kind}.gguf").stat().st_size
     sizes = [(checkpoint.path / name).stat().st_size for name in FILES]
     assert metrics["bytes"]["huggingface"] == sum(sizes)
-    assert metrics["f16_instead_of_q8_0"] == [f"model.layers.{layer}.mlp.down_proj.weight" for layer in (0, 1)]
+    assert metrics["in_more_bits"]["q8_0"] == [f"model.layers.{layer}.mlp.down_proj.weight" for layer in (0, 1)]
 
 
 def test_how_far_each_file_is_from_the_checkpoint(checkpoint, exported, tokenizer):

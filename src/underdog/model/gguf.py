@@ -15,11 +15,11 @@ from torch import Tensor
 from underdog.errors import UserError
 from underdog.model.config import ModelConfig
 from underdog.model.decoder import Decoder
+from underdog.model.quantizers import Kind, quantize, storage
 from underdog.model.rope import SCALINGS
 from underdog.tokens.gguf import library
 from underdog.tokens.tokenizer import CONTROL, MARKS, Tokenizer
 
-Kind = Literal["f32", "f16", "q8_0"]
 WRITTEN = ("llama", "qwen2", "qwen3")
 ARCHITECTURES = {**{name: name for name in WRITTEN}, "gemma3": "gemma3_text"}
 """Of the files: the family that each holds."""
@@ -29,11 +29,11 @@ ROPE_FACTORS = "rope_freqs.weight"  # what each angle is divided by: Llama 3.1's
 def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> list[str]:
     """Writes weights, configuration, tokenizer and chat template.
 
-    Matrices are stored as `kind`: float32, float16, or blocks of 32 weights in 8 bits with a scale (q8_0).
-    Norms, which are small and sensitive, stay float32. A tied head is not stored a second time.
+    Matrices are stored as `kind`: float32, float16, blocks of 32 weights in 8 bits with a scale (q8_0), or blocks of
+    256 in 4 to 6 bits (q4_k_m). A tied head is not stored a second time.
 
     Returns:
-        Names of the matrices that are float16 in a q8_0 file, because their rows are not whole blocks.
+        Names of the matrices that are stored in more bits, because their rows are not whole blocks.
 
     Raises:
         UserError: the gguf library is missing, the tokenizer is not the model's, or the file could not say what the
@@ -51,12 +51,11 @@ def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> 
     _add_tokenizer(writer, tokenizer, gguf.TokenType)
     too_short = []
     for name, weight in model.named_parameters():
-        stored = _storage(kind, weight)
-        if weight.ndim == 2 and stored != kind:
+        stored, more = storage(kind, name, weight, config)
+        if more:
             too_short.append(name)
-        rows = reorder_heads(weight.detach(), rotated_heads(name, config), "interleaved").numpy()
-        type_ = gguf.GGMLQuantizationType[stored.upper()]
-        writer.add_tensor(names[name], gguf.quantize(rows, type_), raw_dtype=type_)
+        rows = reorder_heads(weight.detach(), rotated_heads(name, config), "interleaved")
+        writer.add_tensor(names[name], quantize(rows, stored), raw_dtype=gguf.GGMLQuantizationType[stored.upper()])
     if config.rope_scaling and config.rope_scaling["rope_type"] == "llama3":
         writer.add_tensor(ROPE_FACTORS, _rope_factors(config))
     writer.write_header_to_file()
@@ -84,12 +83,6 @@ def _check_writable(config: ModelConfig) -> None:
         lost.append("YaRN with settings of its own")
     if lost:
         raise UserError(f"GGUF files of the architecture {config.family} cannot hold {lost[0]}.")
-
-
-def _storage(kind: Kind, weight: Tensor) -> Kind:
-    if weight.ndim < 2:
-        return "f32"
-    return "f16" if kind == "q8_0" and weight.shape[-1] % 32 else kind
 
 
 def rotated_heads(name: str, config: ModelConfig) -> int:

@@ -202,8 +202,8 @@ class Evaluate(Section):
 
 
 class Export(Section):
-    formats: list[Literal["f32", "f16", "q8_0"]] = ["f32", "q8_0"]
-    """GGUF files beside the Hugging Face folder."""
+    formats: list[Literal["f32", "f16", "q8_0", "q4_k_m"]] = ["f32", "q8_0"]
+    """GGUF files beside the Hugging Face folder; q4_k_m needs xllamacpp."""
 
 
 class Compute(Section):

@@ -39,19 +39,18 @@ def export(settings: Export, checkpoint: Artifact, out: Draft) -> None:
     tokenizer, model = Tokenizer.load(folder), load_pretrained(folder)
 
     texts = own_texts(model, tokenizer) if settings.formats else []
-    errors, kept_f16 = {}, {}
+    errors, in_more_bits = {}, {}
     for done, kind in enumerate(settings.formats, start=1):
         out.progress(done, total, f"{kind}.gguf")
         path = out.path / f"{kind}.gguf"
-        kept_f16[kind] = write_gguf(model, tokenizer, path, kind)
+        in_more_bits[kind] = write_gguf(model, tokenizer, path, kind)
         size[kind] = path.stat().st_size
         errors[kind] = logit_error(model, read_gguf(path), texts)
     out.metrics = {
         "bytes": size,
         "against_checkpoint": errors,
         "compared_tokens": sum(map(len, texts)),
-        # Matrices whose rows are not whole blocks of 32 weights.
-        "f16_instead_of_q8_0": kept_f16.get("q8_0", []),
+        "in_more_bits": in_more_bits,  # matrices whose rows are not whole blocks
     }
     out.progress(total, total)
 
