@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from statistics import mean
 
 import pytest
@@ -229,6 +230,20 @@ def test_a_stage_has_a_mixture_of_its_own(improve, monkeypatch):
     assert taken == [(3, {}), (3, {"logic": 1.0})]
     with pytest.raises(UserError, match='The mix of stage "b" names "code", and no training problem is'):
         improve(stage=[ReinforceStage(name="a", share=0.5), ReinforceStage(name="b", share=0.5, mix={"code": 1.0})])
+
+
+def test_a_server_answers_where_the_recipe_says_so(improve, monkeypatch):
+    opened = []
+
+    @contextmanager
+    def open_vllm(where, policy, tokenizer, place):
+        opened.append(where)
+        yield Engine(policy, tokenizer.turn_end)
+        opened.append("closed")
+
+    monkeypatch.setattr("underdog.generate.vllm.open_vllm", open_vllm)
+    assert torch.equal(weights(improve(engine="http://host:8000")), weights(improve()))
+    assert opened == ["http://host:8000", "closed"]
 
 
 def test_another_models_answers_are_refused(improve, monkeypatch):

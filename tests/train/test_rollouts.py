@@ -196,6 +196,17 @@ def test_the_summary_of_a_step():
     }
 
 
+def test_the_summary_tells_domains_apart():
+    def rollout(domain, rewards):
+        completions = [Completion([1], [0.0], Ending.STOPPED) for _ in rewards]
+        asked = Problem("x", (Message("user", "x"),), "always-wrong", {}, domain)
+        return Rollout(asked, [1], completions, [Verdict.share(reward, "") for reward in rewards])
+
+    summary = describe([rollout("code", [1.0, 0.5]), rollout("logic", [0.0, 0.0]), rollout("code", [0.0, 0.5])], [])
+    assert (summary["reward_code"], summary["reward_logic"]) == (0.5, 0.0)
+    assert "reward_logic" not in describe([rollout("logic", [0.0])], [])
+
+
 def test_an_answer_is_judged_while_others_are_sampled(tokenizer, verifiers):
     """The engine goes on only once the first answer's judge has begun, in another thread; verdicts stay in place."""
     begun = threading.Event()

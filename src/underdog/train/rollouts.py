@@ -180,6 +180,13 @@ def describe(seen: Sequence[Rollout], kept: Sequence[Rollout]) -> dict[str, floa
         f"length_{name}": [len(one.ids) for one, reward in judged if (reward > 0.5) == wanted]
         for name, wanted in (("right", True), ("wrong", False))
     }
+    domains = sorted({rollout.problem.domain for rollout in seen})
+    by_domain = {
+        f"reward_{domain}": [
+            reward for rollout in seen if rollout.problem.domain == domain for reward in rollout.rewards
+        ]
+        for domain in (domains if len(domains) > 1 else ())
+    }
     outcomes = [verdict.outcome for rollout in seen for verdict in rollout.verdicts]
     return {
         "reward": sum(rewards) / len(rewards),
@@ -187,7 +194,7 @@ def describe(seen: Sequence[Rollout], kept: Sequence[Rollout]) -> dict[str, floa
         "kept": len(kept) / len(seen),
         "length": sum(len(one.ids) for one in completions) / len(completions),
         "truncated": sum(one.ending is Ending.TRUNCATED for one in completions) / len(completions),
-        **{name: sum(values) / len(values) for name, values in lengths.items() if values},
+        **{name: sum(values) / len(values) for name, values in {**lengths, **by_domain}.items() if values},
         "verifier_timed_out": outcomes.count(Outcome.TIMED_OUT),
         "verifier_crashed": outcomes.count(Outcome.CRASHED),
     }
