@@ -216,6 +216,8 @@ def main() -> None:
     if args.measure:
         print(json.dumps(measure(args.measure, args.answers, args.steps)))
         return
+    lengths = f"{LIMIT['fixed']}" if args.answers == "fixed" else f"about {MEAN}, at most {LIMIT['mixed']}"
+    print(f"{PROMPTS} prompts of {PROMPT} tokens, {GROUP} answers of {lengths} tokens each, {os.cpu_count()} cores")
     found: dict[str, list[float]] = {}
     for _ in range(args.rounds):
         for name in args.only:
@@ -226,8 +228,8 @@ def main() -> None:
                 print(f"{name}: left out ({done.stderr.strip().splitlines()[-1]})")
                 continue
             found.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
-    lengths = f"{LIMIT['fixed']}" if args.answers == "fixed" else f"about {MEAN}, at most {LIMIT['mixed']}"
-    print(f"{PROMPTS} prompts of {PROMPT} tokens, {GROUP} answers of {lengths} tokens each, {os.cpu_count()} cores")
+            print(f"  {name:<10} {found[name][-1]:6.2f} s a step, load {os.getloadavg()[0]:.1f}", flush=True)
+    print("medians")
     for name, seconds in found.items():
         median = statistics.median(seconds)
         ratio = f"  {median / statistics.median(found['underdog']):.2f} times underdog's" if "underdog" in found else ""

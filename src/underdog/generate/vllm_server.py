@@ -38,7 +38,7 @@ def started(model: Path, context: int) -> Iterator[str]:
         port = free.getsockname()[1]
     log = model.parent / "vllm.log"
     command = [
-        *(vllm, "serve", str(model), "--host", "127.0.0.1", "--port", str(port), "--served-model-name", "policy"),
+        *(*vllm, "--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--served-model-name", "policy"),
         *("--dtype", "float32", "--max-model-len", str(context), "--logprobs-mode", "processed_logprobs"),
         *("--generation-config", "vllm", "--enforce-eager"),
     ]
@@ -65,13 +65,16 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-    "OMP_NUM_THREADS": "",
 }
 
 
-def program() -> str | None:
-    """The vLLM that there is: of `make vllm`, else on the PATH."""
-    return shutil.which(_BESIDE / "bin" / "vllm") or shutil.which("vllm")
+def program() -> list[str] | None:
+    """The command of the vLLM that there is: of `make vllm`, else on the PATH.
+
+    The module, not the script: that of vllm-cpu 0.32 asks for the version of a package called vllm, and ends.
+    """
+    script = shutil.which(_BESIDE / "bin" / "vllm") or shutil.which("vllm")
+    return script and [str(Path(script).resolve().with_name("python")), "-m", "vllm.entrypoints.openai.api_server"]
 
 
 def _wait(server: subprocess.Popen, url: str, log: Path) -> None:
