@@ -75,7 +75,7 @@ def share_out(groups: Sequence[Group], average: str, limit: int) -> list[Group]:
 
 
 class Answering(Protocol):
-    """What samples answers: the built-in engine, or vLLM (train/vllm.py)."""
+    """What samples answers: the built-in engine, or vLLM (generate/vllm.py)."""
 
     def answers(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int, place: Place
