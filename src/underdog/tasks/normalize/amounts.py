@@ -7,6 +7,7 @@ import re
 from decimal import Decimal
 from functools import lru_cache
 
+from underdog.tasks.normalize.names import lemmas
 from underdog.tasks.normalize.place import Place, library
 from underdog.tasks.numbers import NUMBER, numbers
 
@@ -24,6 +25,7 @@ NAMES = {  # by their dictionary forms
 }  # fmt: skip
 SYMBOLS = {"€": "EUR", "£": "GBP", "¥": "JPY", "₽": "RUB", "₸": "KZT", "₴": "UAH", "₹": "INR", "₩": "KRW", "₺": "TRY",
            "$": "$", "US$": "USD", "A$": "AUD", "C$": "CAD", "HK$": "HKD", "NZ$": "NZD", "R$": "BRL"}  # fmt: skip
+NEUTRAL = ("us", "sterling", "сша", "стерлинг", "российский", "американский")  # beside a currency's name
 CENTS = ("cent", "pence", "penny", "копейка", "коп", "цент", "пенс")
 CENT = "cent"
 SEAM = re.compile(r"(?<=\d)(?=[^\W\d_])|(?<=[^\W\d_])(?=\d)")  # between a digit and a letter
@@ -59,11 +61,13 @@ def _written(value: Decimal) -> str:
 def _meaning(word: str, region: str | None) -> int | str | None:
     """A power of ten, a currency's code, `CENT`, or nothing that belongs to an amount."""
     russian = re.search("[а-яё]", word, re.I)
-    for form in (word.lower(), *(_lemmas(word) if russian else [word.lower().removesuffix("s")])):
+    for form in (word.lower(), *(lemmas(word) if russian else [word.lower().removesuffix("s")])):
         if form in TIMES:
             return TIMES[form]
         if form in CENTS:
             return CENT
+        if form in NEUTRAL:
+            return 0
         if found := NAMES.get(form) or SYMBOLS.get(word.upper()):
             return _dollar(region) if found == "$" else found
     return word.upper() if word.upper() in library("babel.numbers").list_currencies() else None
@@ -73,12 +77,6 @@ def _dollar(region: str | None) -> str:
     """The region's own, where its currency is one."""
     used = library("babel.numbers").get_territory_currencies(region) if region else []
     return next((code for code in used if code in ("AUD", "CAD", "NZD", "HKD", "SGD", "TWD", "MXN")), "USD")
-
-
-def _lemmas(word: str) -> list[str]:
-    from underdog.tasks.normalize.names import morphology
-
-    return [parse.normal_form for parse in morphology().parse(word.lower())]
 
 
 def _digits(text: str, place: Place) -> str:

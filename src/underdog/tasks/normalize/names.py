@@ -46,6 +46,10 @@ def _russian(text: str) -> list[str]:
             for parse in parses:
                 score *= parse.score
             readings[whole] = max(readings.get(whole, 0.0), score)
+    as_it_is = [_capitals(word) for word in words]
+    unknown = not all(morphology().word_is_known(word.lower()) for word in words)
+    if readings and unknown and not any({*one.split()} == {*as_it_is} for one in readings):
+        readings[" ".join(as_it_is)] = 0.0  # its case is a guess: it may stand in the nominative
     return sorted(readings, key=readings.__getitem__, reverse=True)
 
 
@@ -71,3 +75,8 @@ def _capitals(word: str) -> str:
 @lru_cache(1)
 def morphology() -> Any:
     return library("pymorphy3").MorphAnalyzer()
+
+
+def lemmas(word: str) -> list[str]:
+    """Dictionary forms of a Russian word, the likeliest first."""
+    return [parse.normal_form for parse in morphology().parse(word.lower())]
