@@ -69,6 +69,7 @@ def serve(
         list[str], typer.Option(help="Ask for this key (repeatable).", envvar="UNDERDOG_SERVER_KEY")
     ] = [],  # noqa: B006
     cors: Annotated[list[str], typer.Option(help="Let scripts of this origin ask (repeatable).")] = [],  # noqa: B006
+    grace: Annotated[float, typer.Option(help="Seconds that answers get to end after Ctrl-C.", min=0)] = 5.0,
     inside: Annotated[int, typer.Option(help="Requests drawn or waiting; the next gets a 429.", min=1)] = 64,
 ) -> None:
     """Serve a model: OpenAI's API, and a chat page in the browser."""
@@ -85,4 +86,4 @@ def serve(
         print(f"chat page  {address}\nAPI        {address.rstrip('/')}/v1\nCtrl-C stops.", flush=True)
 
     served = open_model(model, Loading(context, answers, cache), weigh)
-    start(served, host, port, ready, Limits(tuple(api_key), tuple(cors), inside))
+    start(served, host, port, ready, Limits(tuple(api_key), tuple(cors), inside, grace=grace))

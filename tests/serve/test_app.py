@@ -11,6 +11,7 @@ import pytest
 
 from underdog.generate.options import Options
 from underdog.generate.session import collect
+from underdog.serve.guard import Limits
 from underdog.tokens.messages import Message
 
 ASKED = [{"role": "user", "content": "2 + 2?"}]
@@ -197,12 +198,24 @@ def test_a_bug_is_told_and_the_server_goes_on(scripted, serving, caplog):
 
 
 def test_stopping_the_server_ends_the_answer_in_progress(scripted, serving):
-    with serving(scripted("on and on", pause=0.01)) as (url, server):
+    with serving(scripted("on and on", pause=0.01), Limits(grace=0.2)) as (url, server):
         stream = connect(url).chat.completions.create(model="scripted", messages=ASKED, stream=True)
         next(stream)
         server.should_exit = True
         with pytest.raises(openai.APIError, match="shutting down"):
             list(stream)
+
+
+def test_an_answer_that_is_nearly_done_is_finished_first(scripted, serving):
+    with serving(scripted("on ", pause=0.02)) as (url, server):
+        ask = {"model": "scripted", "messages": ASKED, "max_tokens": 40}
+        stream = connect(url).chat.completions.create(**ask, stream=True)
+        next(stream)
+        server.should_exit = True
+        time.sleep(0.3)
+        with pytest.raises(openai.APIError, match="shutting down"):
+            connect(url).chat.completions.create(**ask)
+        assert list(stream)[-1].choices[0].finish_reason == "length"
 
 
 def test_events_are_plain_ascii(scripted, serving):

@@ -215,6 +215,8 @@ class LlamaCpp:
         params.model.path = str(self._path)
         params.n_ctx, params.n_parallel = context * (1 if embedding else self._answers), self._answers
         params.kv_unified = True
+        if not embedding:  # mapped, the file's pages would stay beside the copy that is rearranged for this CPU
+            params.load_mode = self._library.llama_load_mode.LLAMA_LOAD_MODE_NONE
         if self._cache == "int8":
             params.cache_type_k = params.cache_type_v = self._library.ggml_type.GGML_TYPE_Q8_0
             params.flash_attn_type = self._library.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
@@ -231,8 +233,7 @@ class LlamaCpp:
 
     @cached_property
     def _embedder(self) -> Any:
-        """A second context over the same weights, which are mapped into memory once: llama.cpp's own either generate
-        or embed."""
+        """A second one, whose weights are mapped: llama.cpp's own either generate or embed."""
         return self._start(min(self.context, 2048), embedding=True)
 
     def _post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from underdog.serve.bodies import BODY_LIMIT
 from underdog.serve.errors import error_body
-from underdog.serve.line import MOST
+from underdog.serve.line import GRACE, MOST
 from underdog.serve.page import HOME
 
 OPEN = ("/", "/health")  # what needs no key, nor does the page's own code
@@ -25,6 +25,7 @@ class Limits:
     origins: tuple[str, ...] = ()  # of pages elsewhere whose scripts may ask (CORS)
     inside: int = MOST  # requests being drawn or waiting; who comes beyond them gets a 429
     body: int = BODY_LIMIT  # bytes
+    grace: float = GRACE  # seconds that answers in progress get when the server stops
 
 
 def install_guard(app: FastAPI, limits: Limits) -> None:

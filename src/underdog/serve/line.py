@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 MOST = 64  # requests inside, those being drawn included
+GRACE = 5.0  # seconds that answers in progress get when the server stops
 
 
 class Line:
@@ -25,6 +27,7 @@ class Line:
         self._worker = ThreadPoolExecutor(workers, thread_name_prefix="model")
         self._most = most
         self._closed = threading.Event()
+        self._stopping = False
         self.inside = 0
 
     def run(self, deltas: Deltas, watch: Callable[[Delta], None] = lambda delta: None) -> "Turn":
@@ -56,11 +59,17 @@ class Line:
         finally:
             self.inside -= 1
 
-    def close(self) -> None:
-        """Ends the answers that are being drawn, and refuses those that wait."""
+    async def drain(self, seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Lets nobody in any more, and ends what is not finished after these seconds, or when told to `hurry`."""
+        self._stopping = True
+        last = time.monotonic() + seconds
+        while self.inside and time.monotonic() < last and not hurry():
+            await asyncio.sleep(0.02)
         self._closed.set()
 
     def _admit(self) -> None:
+        if self._stopping:
+            raise stopping()
         if self.inside >= self._most:
             raise ApiError(429, f"{self.inside} requests are inside already; come again.", code="rate_limit_exceeded")
         self.inside += 1
@@ -83,7 +92,7 @@ class Turn:
         try:
             while not self._left.is_set():
                 if self._closed.is_set():
-                    raise ApiError(503, "The server is shutting down.", code="shutting_down")
+                    raise stopping()
                 delta = next(deltas)
                 self._tell(delta)
                 if delta.finish:
@@ -118,6 +127,10 @@ class Turn:
         if not self._left.is_set():
             self._left.set()
             self._line.inside -= 1
+
+
+def stopping() -> ApiError:
+    return ApiError(503, "The server is shutting down.", code="shutting_down")
 
 
 def told(problem: Exception) -> ApiError:

@@ -89,6 +89,7 @@ def build_server(served: Model, limits: "Limits | None" = None) -> "uvicorn.Serv
         import uvicorn
 
         from underdog.serve.app import create_app
+        from underdog.serve.line import GRACE
     except ModuleNotFoundError as problem:
         raise UserError(f"Serving needs {problem.name}.", hint='pip install "underdog[serve]"') from None
 
@@ -96,7 +97,8 @@ def build_server(served: Model, limits: "Limits | None" = None) -> "uvicorn.Serv
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            app.state.line.close()  # else it would wait for the answers in progress
+            grace = limits.grace if limits else GRACE
+            await app.state.line.drain(grace, lambda: self.force_exit)  # a second Ctrl-C hurries it
             await super().shutdown(sockets)
 
     return Server(
