@@ -18,6 +18,7 @@ from underdog.errors import UserError
 
 T = TypeVar("T")
 
+PAUSE = 20  # seconds; torchrun on a busy machine needs several to see that a process has ended
 PATIENCE = timedelta(days=30)  # processes wait for rank 0 through whole stages; torchrun ends them if one dies
 
 
@@ -105,7 +106,7 @@ def agree(value: T) -> T:
 def one_voice() -> Iterator[None]:
     """Of several processes only rank 0 speaks, and none laments that another was killed: torchrun says so.
 
-    What ends another process is told after a moment: where it has ended rank 0 too, torchrun stops this process
+    What ends another process is told after a while: where it has ended rank 0 too, torchrun stops this process
     before it repeats the news.
     """
     with contextlib.ExitStack() as silence:
@@ -118,7 +119,7 @@ def one_voice() -> Iterator[None]:
         except Exception as problem:
             lost = size() > 1 and "by peer" in str(problem)  # "Connection closed by peer", "Connection reset by peer"
             if rank() or lost:
-                time.sleep(3)
+                time.sleep(PAUSE)
             if lost:
                 sys.exit(1)
             raise

@@ -85,4 +85,4 @@ def test_units_hold_every_span_once_in_order_and_are_about_equal():
     assert [span for unit in made for span in unit.spans] == spans
     assert [unit.number for unit in made] == list(range(len(made)))
     assert all(unit.size <= UNIT and len(unit.spans) <= MOST_SPANS for unit in made)
-    assert len(made) < 20
+    assert len(made) < 1.3 * (sum(span.size for span in spans) / UNIT + 1200 / MOST_SPANS)
