@@ -1,16 +1,17 @@
 """Several rows at once: threads where the model draws answers side by side, else processes with a model each."""
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from underdog.errors import UserError
 from underdog.generate.options import OptionError
 from underdog.tasks.ask import NoAnswer
+from underdog.text.workers import follow_parent
 
 Row = Mapping[str, Any]
 Done = tuple[int, dict[str, Any]]  # which row, and its results
@@ -55,16 +56,14 @@ def work_through(job: Job, rows: Sequence[Row], todo: Sequence[int], workers: in
         return
     pool: Executor
     if ready.parallel > 1:
-        pool, call = ThreadPoolExecutor(workers), lambda index: pool.submit(_tried, ready, rows[index])
+        pool = ThreadPoolExecutor(workers)
+        submit = partial(pool.submit, _tried, ready)
     else:
         del ready  # the processes open one each
-        spawn = multiprocessing.get_context("spawn")
-        pool, call = (
-            ProcessPoolExecutor(workers, spawn, _begin, (job,)),
-            lambda index: pool.submit(_tried_there, rows[index]),
-        )
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (job,))
+        submit = partial(pool.submit, _tried_there)
     try:
-        yield from _as_done(call, todo, 2 * workers)
+        yield from _as_done(lambda index: submit(rows[index]), todo, 2 * workers)
     except BrokenProcessPool:
         raise UserError(
             "A worker process was killed, as the system does when memory runs out.",
@@ -97,7 +96,7 @@ _ready: Ready
 
 def _begin(job: Job) -> None:
     global _ready
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and says when to end
+    follow_parent()
     _ready = job.open()
 
 

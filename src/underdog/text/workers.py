@@ -100,6 +100,11 @@ _context: Any = None
 def _begin(context: Any) -> None:
     global _context
     _context = context
+    follow_parent()
+
+
+def follow_parent() -> None:
+    """A worker process ends when its parent does, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and says when to end
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
