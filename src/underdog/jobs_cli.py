@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from underdog.errors import UserError
+
 Table = Annotated[Path, typer.Argument(help="A table: .csv, .jsonl or .parquet.", show_default=False)]
 JobModel = Annotated[str, typer.Option("--model", help="As for chat.")]
 Column = Annotated[str, typer.Option(help="The column with the texts.")]
@@ -37,7 +39,9 @@ def classify(
     abstain: Annotated[float, typer.Option(help="Least probability of an answer.", min=0, max=1)] = 0.0,
     held_out: HeldOutFile = None,
     label_column: HeldOutLabel = "label",
-    error: MostWrong = 0.05,
+    error: Annotated[
+        float | None, typer.Option(help="With --held-out: most of the answers that may be wrong; else 0.05.")
+    ] = None,
     column: Column = "text",
     workers: Workers = 1,
     out: Out = None,
@@ -48,7 +52,11 @@ def classify(
     """
     from underdog.tasks.run import HeldOut, Over, classify_file
 
-    held = HeldOut(held_out, label_column, error) if held_out else None
+    if error is not None and held_out is None:
+        raise UserError("--error has no effect without --held-out.")
+    if abstain and held_out:
+        raise UserError("--held-out sets what --abstain would set: give one of them.")
+    held = HeldOut(held_out, label_column, 0.05 if error is None else error) if held_out else None
     print(classify_file(Over(file, out, column, workers), model, label, multi, abstain, held))
 
 

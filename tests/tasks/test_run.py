@@ -141,6 +141,9 @@ def test_a_form_may_be_a_pydantic_model(model, tmp_path):
         (("normalize", "t.csv", "--column", "txt: date"), 'no column "txt"'),
         (("extract", "t.csv", "--model", "x", "--form", "no.json"), "no.json is not JSON"),
         (("classify", "t.csv", "--model", "x", "--label", "a", "--out", "t.csv"), "is the table itself"),
+        (("classify", "t.csv", "--model", "x", "--error", "0.1"), "--error has no effect"),
+        (("classify", "t.csv", "--model", "x", "--abstain", "0.1", "--held-out", "t.csv"), "give one of them"),
+        (("normalize", "t.csv", "--column", "text: date", "--tone", "formal"), "--tone has no effect"),
     ],
 )
 def test_what_is_wrong_is_told(words, said, tmp_path, monkeypatch):

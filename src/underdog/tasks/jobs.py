@@ -99,6 +99,8 @@ class Entities(OnTexts):
 
     def open(self) -> Ready:
         if (Path(self.model) / tagger.ABOUT).exists():
+            if self.types:
+                raise UserError(f"{self.model} was fitted to types of its own: leave out --type.")
             tag = tagger.Tagger(Path(self.model))
             return self._ready(lambda text: found(Found(tag(text), 0)))
         model = open_model(self.model)
@@ -119,6 +121,8 @@ class Normalize:
         for column, kind in self.kinds.items():
             if kind not in KINDS:
                 raise UserError(f'{column}: there is no kind "{kind}".', hint=did_you_mean(kind, KINDS))
+        if self.tone and "style" not in self.kinds.values():
+            raise UserError("--tone has no effect without a column of the kind style.")
 
     @property
     def columns(self) -> list[str]:
