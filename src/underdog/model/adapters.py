@@ -116,8 +116,8 @@ def save_adapter(model: Decoder, settings: Adapter, base: str, folder: Path) -> 
     write_json(folder / CONFIG, config)
 
 
-def load_adapter(model: Decoder, folder: Path) -> None:
-    """Attaches the adapter of a PEFT folder to the model, in place.
+def load_adapter(model: Decoder, folder: Path) -> Adapter:
+    """Attaches the adapter of a PEFT folder to the model, in place; returns what it is.
 
     Raises:
         UserError: the folder is damaged, of another kind of adapter, or of another model.
@@ -137,6 +137,7 @@ def load_adapter(model: Decoder, folder: Path) -> None:
             _fill(adapted.magnitude, stored, f"{path}.lora_magnitude_vector", folder)
     if stored:
         raise UserError(f"{folder / WEIGHTS} holds {sorted(stored)[0]}, which the model has no place for.", hint=AGAIN)
+    return settings.model_copy(update={"alpha": scale * settings.rank})
 
 
 def _settings(config: Mapping[str, Any], folder: Path) -> tuple[Adapter, float]:

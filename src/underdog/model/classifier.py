@@ -52,16 +52,17 @@ def save_classifier(model: Decoder, adapter: Adapter, base: str, folder: Path) -
     save_file({WEIGHT: model.score.weight.detach().contiguous()}, folder / HEAD)
 
 
-def load_classifier(model: Decoder, folder: Path) -> None:
-    """Gives the model the adapter and the head of a folder, in place.
+def load_classifier(model: Decoder, folder: Path) -> Adapter:
+    """Gives the model the adapter and the head of a folder, in place; returns what adapter it is.
 
     Raises:
         UserError: the folder is damaged, or of another model.
     """
-    load_adapter(model, folder / ADAPTER)
+    adapter = load_adapter(model, folder / ADAPTER)
     try:
         weight_CD = load_file(folder / HEAD)[WEIGHT]
     except (OSError, SafetensorError, KeyError) as problem:
         raise UserError(f"{folder / HEAD} cannot be read: {problem}.", hint="Copy the classifier anew.") from None
     model.score = nn.Linear(weight_CD.shape[1], len(weight_CD), bias=False)
     model.score.weight = nn.Parameter(weight_CD)
+    return adapter

@@ -37,8 +37,8 @@ class TunedModel(Tuned):
                 hint='Put it back, or write where it is now into "base" of classifier.json.',
             )
         model, tokenizer = open_checkpoint(base)
-        load_classifier(model, folder)
-        found = cls(about["labels"], model, tokenizer, base, Adapter())
+        adapter = load_classifier(model, folder)
+        found = cls(about["labels"], model, tokenizer, base, adapter)
         found.temperature = about["temperature"]
         return found
 
