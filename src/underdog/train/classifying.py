@@ -1,5 +1,6 @@
 """Fitting a decoder's adapter and head to labelled texts, until rows it does not learn from stop getting better."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from underdog.lanes import lanes
 from underdog.model.attention import end_to_end
 from underdog.model.classifier import class_scores
 from underdog.model.decoder import Decoder
@@ -58,8 +60,8 @@ def fit_classes(
     best, kept, worse = float("inf"), _copy(trainer), 0
     for step in range(1, steps + 1):
         batch = [texts[order[(step - 1) * settings.batch + index]] for index in range(settings.batch)]
-        parts = [lay(part) for part in cut(batch, lambda one: len(one[0]), trainer.strategy.part_tokens)]
-        trainer.update(parts, settings.lr * warmup_cosine(step / steps, settings.warmup))
+        most = min(trainer.strategy.part_tokens, math.ceil(sum(map(_tokens, batch)) / lanes()))  # work for every lane
+        trainer.update(map(lay, cut(batch, _tokens, most)), settings.lr * warmup_cosine(step / steps, settings.warmup))
         if step % settings.look_every and step < steps:
             continue
         loss = held_out_loss(model, held)
@@ -90,6 +92,10 @@ def lay(texts: Sequence[Labelled]) -> Batch:
     targets_N[last_S] = torch.tensor([label for _, label in texts])
     weights_N[last_S] = 1.0
     return Batch(ids_N, targets_N, weights_N, end_to_end(lengths))
+
+
+def _tokens(text: Labelled) -> int:
+    return len(text[0])
 
 
 def _copy(trainer: Trainer) -> dict[str, Tensor]:
