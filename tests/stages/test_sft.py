@@ -4,11 +4,13 @@ import shutil
 import pytest
 import torch
 
+from underdog.artifacts.store import load
 from underdog.errors import UserError
 from underdog.model.weights import load_pretrained
 from underdog.recipe.common import Optimizer
 from underdog.recipe.teaching import Adapter
 from underdog.report.table import sentence
+from underdog.stages.base import base
 from underdog.stages.pipeline import run_recipe
 from underdog.stages.sft import sft
 from underdog.tokens.messages import Conversation
@@ -103,6 +105,11 @@ def test_domains_noise_and_lengths_are_switches(tune, mine):
     again = tune(data=["demonstrations", str(mine)], budget=budget, neftune=5.0)
     assert torch.equal(weights(artifact), weights(again))
     assert not torch.equal(weights(artifact), weights(tune(data=["demonstrations", str(mine)], budget=budget)))
+
+
+def test_a_base_may_come_out_of_a_store(made, make):
+    artifact = make(base, made.artifacts["pretrain"].path)
+    assert load(artifact.path) == artifact and not artifact.log()
 
 
 def test_from_a_base_of_others(small, made, root, watcher, mine, tmp_path):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from underdog.artifacts.store import Draft
+from underdog.artifacts.store import LOG, MANIFEST, Draft
 from underdog.errors import UserError
 from underdog.model.weights import load_pretrained
 from underdog.tokens.folder import TEMPLATE
@@ -22,7 +22,7 @@ def base(folder: Path, out: Draft) -> None:
     tokenizer, model = Tokenizer.load(folder), load_pretrained(folder)
     tokenizer.check_fits(model.config.vocabulary, folder)
     for path in sorted(folder.iterdir()):
-        if path.is_file():
+        if path.is_file() and path.name not in (MANIFEST, LOG):  # of a stage that made it
             (out.path / path.name).symlink_to(path.resolve())
     if not tokenizer.beside.templates:
         chatml = all(tokenizer.core.token_to_id(token) is not None for token in (TURN_START, TURN_END))
