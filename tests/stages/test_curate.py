@@ -113,6 +113,7 @@ def test_the_funnel_only_narrows_and_ends_at_the_tiers(tmp_path, sources):
     tiers = draft.metrics["tiers"]
     assert counts[-1][0] == sum(tiers[tier]["documents"] for tier in TIERS)
     assert sum(tiers[name]["documents"] for name in tiers) == len(rows)
+    assert sum(tiers[tier]["tokens"] for tier in TIERS) == funnel[-1]["tokens"]
     assert draft.metrics["sources"][sources[0]] == tiers
     scored = sum(row["score"] is not None for row in rows)
     assert all(sum(signal["histogram"]) == scored for signal in draft.metrics["signals"].values())

@@ -20,12 +20,13 @@ def show_funnel(curated: Artifact) -> None:
     console = Console()
     table = Table(box=None, pad_edge=False)
     table.add_column("left after")
-    for column in ("documents", "tokens", "characters"):
+    columns = ("documents", "tokens", "characters")
+    for column in columns:
         table.add_column(column, justify="right")
     for step in curated.metrics["funnel"]:
-        table.add_row(step["step"], *(f"{step[name]:,}" for name in ("documents", "tokens", "characters")))
+        table.add_row(step["step"], *(f"{step[name]:,}" for name in columns))
     for tier, found in curated.metrics["tiers"].items():
-        table.add_row(f"  {tier}", f"{found['documents']:,}", "", f"{found['characters']:,}", style="dim")
+        table.add_row(f"  {tier}", *(f"{found[name]:,}" for name in columns), style="dim")
     console.print()
     console.print(table)
     said = [f"\ndocuments  {curated.path / DOCUMENTS}"]

@@ -101,15 +101,15 @@ def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int
     tier = _spread(placed, left, len(columns))
     score = _spread([round(q, 4) for q in scored.quality.tolist()], left, len(columns))
     write_documents(out.path, _tables(measured, context.judge, scored, left, tier, score, funnel))
-    characters = funnel.characters.tolist()
+    sizes = funnel.characters.tolist(), funnel.tokens.tolist()
     ids_of_all = columns["id"].to_pylist()
     values = np.stack([judged[s.name].to_numpy() for s in context.judge.signals], axis=1)
     out.metrics.update(
         funnel=funnel.steps,
         rejected=rejected,
         dropped=count_reasons(funnel.dropped),
-        tiers=count_tiers(characters, tier),
-        sources=count_sources(columns["source"].to_pylist(), characters, tier),
+        tiers=count_tiers(*sizes, tier),
+        sources=count_sources(columns["source"].to_pylist(), *sizes, tier),
         signals=describe_signals(values, scored.scores, context.judge.signals),
         **describe_agreement(scored, context.judge),
         deciles=_excerpts(measured, ids_of_all, score, choose_deciles(score)),

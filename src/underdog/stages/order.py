@@ -150,7 +150,7 @@ def _pretraining(r: Recipe, precision: dict[str, str], seed: int, on: str) -> It
         {**r.curate.model_dump(), "contents": fingerprint(expand(r.curate.sources + _examples(r.curate)))},
         ("problems",),
         lambda p, out: _curate(r, p["problems"], out, on),
-        version=2,
+        version=3,
     )
     yield Stage(
         "tokenize",

@@ -50,24 +50,28 @@ def choose_deciles(score: Sequence[float | None]) -> dict[str, list[int]]:
     return {str(k + 1): [order[(2 * k + 1) * len(order) // 20][1]] for k in range(10)} if len(order) >= 10 else {}
 
 
-def count_tiers(characters: Sequence[int], tier: Sequence[str | None]) -> dict[str, dict[str, int]]:
-    """By tier (and "dropped"): documents and characters."""
-    counts = {name: {"documents": 0, "characters": 0} for name in (*TIERS, DROPPED)}
-    for length, name in zip(characters, tier, strict=True):
-        counts[name or DROPPED]["documents"] += 1
-        counts[name or DROPPED]["characters"] += length
+def count_tiers(
+    characters: Sequence[int], tokens: Sequence[int], tier: Sequence[str | None]
+) -> dict[str, dict[str, int]]:
+    """By tier (and "dropped"): documents, characters, and tokens (words and single symbols)."""
+    counts = {name: {"documents": 0, "characters": 0, "tokens": 0} for name in (*TIERS, DROPPED)}
+    for length, size, name in zip(characters, tokens, tier, strict=True):
+        count = counts[name or DROPPED]
+        count["documents"] += 1
+        count["characters"] += length
+        count["tokens"] += size
     return counts
 
 
 def count_sources(
-    sources: Sequence[str], characters: Sequence[int], tier: Sequence[str | None]
+    sources: Sequence[str], characters: Sequence[int], tokens: Sequence[int], tier: Sequence[str | None]
 ) -> dict[str, dict[str, dict[str, int]]]:
-    """By source, in the order in which they were read: its documents and characters by tier."""
+    """By source, in the order in which they were read: the same by tier."""
     members: dict[str, list[int]] = {}
     for index, source in enumerate(sources):
         members.setdefault(source, []).append(index)
     return {
-        source: count_tiers([characters[i] for i in inside], [tier[i] for i in inside])
+        source: count_tiers(*([column[i] for i in inside] for column in (characters, tokens, tier)))
         for source, inside in members.items()
     }
 
