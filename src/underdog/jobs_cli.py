@@ -216,7 +216,8 @@ def tune(
     label: Annotated[str, typer.Option(help="The column with the labels.")] = "label",
     error: Annotated[float, typer.Option(help="Most of what is kept that may be wrong: sets the threshold.")] = 0.05,
     model: Annotated[
-        Path | None, typer.Option(help="Tune this one too: a checkpoint folder or a .gguf file.", show_default=False)
+        Path | None,
+        typer.Option(help="Tune this one too: a folder, a run or a .gguf file.", show_default=False),
     ] = None,
     epochs: Annotated[float, typer.Option(help="Most passes of the model over the rows.", min=0.01)] = 2.0,
     lr: Annotated[float, typer.Option(help="Highest learning rate of the model's adapter and head.")] = 1e-3,

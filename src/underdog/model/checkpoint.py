@@ -1,4 +1,4 @@
-"""A model and its tokenizer from where a person has them: a Hugging Face folder, or a GGUF file."""
+"""A model and its tokenizer from where a person has them: a Hugging Face folder, a run that made one, a GGUF file."""
 
 from pathlib import Path
 
@@ -19,8 +19,10 @@ def open_checkpoint(path: Path) -> tuple[Decoder, Tokenizer]:
     if path.suffix == ".gguf":
         reader = open_gguf(path)
         return read_gguf(path, reader), read_gguf_tokenizer(path, reader)
+    path = path / "model" if (path / "run.json").exists() else path
     if not (path / "config.json").exists():
-        raise UserError(f"{path} is no checkpoint: it has no config.json.", hint="Give a folder or a .gguf file.")
+        hint = "Give a checkpoint folder, a finished run or a .gguf file."
+        raise UserError(f"{path} is no checkpoint: it has no config.json.", hint=hint)
     model, tokenizer = load_pretrained(path), Tokenizer.load(path)
     tokenizer.check_fits(model.config.vocabulary, path)
     return model, tokenizer
