@@ -219,8 +219,12 @@ def tune(
         Path | None,
         typer.Option(help="Tune this one too: a folder, a run or a .gguf file.", show_default=False),
     ] = None,
-    epochs: Annotated[float, typer.Option(help="Most passes of the model over the rows.", min=0.01)] = 2.0,
-    lr: Annotated[float, typer.Option(help="Highest learning rate of the model's adapter and head.")] = 1e-3,
+    epochs: Annotated[
+        float | None, typer.Option(help="Most passes of the model over the rows: 2.", min=0.01, show_default=False)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Highest learning rate of its adapter and head: 1e-3.", show_default=False)
+    ] = None,
     seed: int = 0,
 ) -> None:
     """Fit a classifier to labelled rows, calibrated, with a report on rows it never saw.
@@ -231,5 +235,7 @@ def tune(
     from underdog.stages.tune import tune_file
     from underdog.train.classifying import Fitting
 
-    fitting = Fitting(epochs, lr=lr)
+    if model is None and (epochs or lr):
+        raise UserError("--epochs and --lr say how a model is tuned; there is none.", hint="Give --model.")
+    fitting = Fitting(epochs or Fitting.epochs, lr=lr or Fitting.lr)
     print(tune_file(file, out, column, label, error, seed, model, fitting, lambda line: typer.echo(line, err=True)))

@@ -157,6 +157,15 @@ def test_what_is_wrong_is_told(words, said, tmp_path, monkeypatch):
     )
 
 
+def test_a_threshold_that_keeps_nothing_is_null_and_settings_of_no_model_are_refused(table, tmp_path):
+    done = underdog("tune", table, "--out", tmp_path / "c", "--error", 0.05)
+    assert done.exit_code == 0 and "no threshold keeps errors" in done.output  # twelve rows prove nothing
+    report = (tmp_path / "c" / "report.json").read_text()
+    assert json.loads(report)["threshold"]["value"] is None and "Infinity" not in report
+    with pytest.raises(UserError, match="there is none"):
+        underdog("tune", table, "--out", tmp_path / "d", "--lr", 1e-2)
+
+
 def test_a_tuned_model_is_judged_beside_the_floor_and_served_if_it_wins(model, table, tmp_path):
     done = underdog("tune", table, "--out", tmp_path / "c", "--model", model, "--epochs", 3, "--lr", 1e-2)
     assert done.exit_code == 0, done.output

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from underdog.lanes import open_lanes
 from underdog.model.checkpoint import open_checkpoint
@@ -41,7 +42,7 @@ def tune_file(
     reports = {FLOOR: judge(floor, parts, error)}
     if base is None:
         floor.save(out)
-        _write(out, asdict(reports[FLOOR]))
+        _write(out, record(reports[FLOOR]))
         return "\n".join([f"{out}: {len(floor.labels)} labels, {len(rows)} rows", *words(reports[FLOOR], error)])
     tuned = tune_model(parts, base, fitting, seed, say)
     reports[MODEL] = judge(tuned, parts, error)
@@ -49,7 +50,7 @@ def tune_file(
     floor.save(out / FLOOR)
     tuned.save(out / MODEL)
     write_about(out, served=best)
-    _write(out, {"served": best} | {name: asdict(report) for name, report in reports.items()})
+    _write(out, {"served": best} | {name: record(report) for name, report in reports.items()})
     lines = [f"{out}: {len(floor.labels)} labels, {len(rows)} rows"]
     for name, said in ((FLOOR, "TF-IDF"), (MODEL, base.name)):
         lines += [f"{said}:", *(f"  {line}" for line in words(reports[name], error))]
@@ -97,5 +98,13 @@ def verdict(best: str, reports: dict[str, Report], out: Path) -> str:
     return f"The model wins: {model}, against {floor} for the floor. {out} serves the model; {out / FLOOR} is cheaper."
 
 
-def _write(out: Path, record: dict) -> None:
-    (out / "report.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
+def record(report: Report) -> dict[str, Any]:
+    """The report as JSON: a threshold that keeps nothing is null."""
+    found = asdict(report)
+    if not report.threshold.kept:
+        found["threshold"]["value"] = None
+    return found
+
+
+def _write(out: Path, said: dict[str, Any]) -> None:
+    (out / "report.json").write_text(json.dumps(said, ensure_ascii=False, indent=2, allow_nan=False), encoding="utf-8")
