@@ -131,5 +131,6 @@ def test_a_kind_without_informative_problems_keeps_its_share():
 
 def test_a_mixture_of_what_is_not_there_is_refused():
     with pytest.raises(UserError, match='The mix names "cod", and no training problem is') as told:
-        Pool(MIXED, 1, {}).check({"cod": 1.0}, "The mix")
+        Pool(MIXED, 1, {}).check({"logic": 0.5, "cod": 0.5}, "The mix")
+    Pool(MIXED, 1, {}).check({"logic": 1.0, "cod": 0.0}, "The mix")
     assert told.value.hint == 'Did you mean "code"?'

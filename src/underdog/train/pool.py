@@ -53,8 +53,8 @@ class Pool:
     def check(self, mix: Mapping[str, float], where: str) -> None:
         """Raises UserError for a share of problems that there are none of."""
         there = {name for problem in self.problems for name in (problem.domain, f"{problem.domain}/{problem.task}")}
-        for kind in mix:
-            if kind not in there:
+        for kind, share in mix.items():
+            if share and kind not in there:
                 raise UserError(f'{where} names "{kind}", and no training problem is.', hint=did_you_mean(kind, there))
 
     def sorted_for(self, stage: str) -> bool:
