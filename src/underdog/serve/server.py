@@ -1,6 +1,7 @@
 """Serving a model over HTTP."""
 
 import errno
+import logging
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ def serve(
         UserError: the port is taken or not allowed, or the host is not one of this machine.
     """
     listening = bind(host, port)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each chunk for a client that has just left
     try:
         server = build_server(served, limits)
         on_ready(address(listening, host))
