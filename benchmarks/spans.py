@@ -11,6 +11,7 @@ NEREL: train -> dev, 29 types, nested spans in three layers.
 import argparse
 import io
 import json
+import re
 import tarfile
 import tempfile
 import time
@@ -41,7 +42,7 @@ def wnut17(data: Path) -> Split:
 
 
 def _tweets(path: Path) -> Iterator[Labelled]:
-    for block in path.read_text(encoding="utf-8").split("\n\n"):
+    for block in re.split(r"\n\s*\n", path.read_text(encoding="utf-8")):
         rows = [line.split("\t") for line in block.splitlines() if "\t" in line]
         text, spans = "", []
         for word, mark in ((row[0], row[1].strip()) for row in rows):

@@ -109,6 +109,7 @@ def test_times(text, meant):
         ("3,04\xa0млрд долларов США", None, ["3040000000 USD"]),
         ("5k", None, ["5000"]),
         ("-5 €", None, ["-5 EUR"]),
+        ("-5 рублей 50 копеек", None, ["-5.50 RUB"]),
         ("eur 100", None, ["100 EUR"]),
         ("12 apples", None, []),
         ("from 5 to 10 dollars", None, []),

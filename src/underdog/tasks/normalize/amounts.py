@@ -18,7 +18,7 @@ TIMES = {
     "миллион": 6, "bn": 9, "b": 9, "млрд": 9, "billion": 9, "миллиард": 9,
 }  # fmt: skip
 NAMES = {  # by their dictionary forms
-    "dollar": "$", "buck": "$", "euro": "EUR", "pound": "GBP", "yen": "JPY", "yuan": "CNY", "franc": "CHF", 
+    "dollar": "$", "buck": "$", "euro": "EUR", "pound": "GBP", "yen": "JPY", "yuan": "CNY", "franc": "CHF",
     "ruble": "RUB", "rouble": "RUB", "tenge": "KZT", "доллар": "$", "евро": "EUR", "фунт": "GBP", "иена": "JPY",
     "юань": "CNY", "р": "RUB", "франк": "CHF", "рубль": "RUB", "руб": "RUB",
     "тенге": "KZT", "гривна": "UAH", "гривня": "UAH", "злотый": "PLN",
@@ -48,7 +48,7 @@ def amounts(text: str, place: Place) -> list[str]:
         whole, cents = whole if len(found) == 2 else [Decimal(0)], numbers(found[-1][0])
     power = sum(meaning for meaning in meanings if isinstance(meaning, int))
     currency = "".join(f" {code}" for code in currencies)
-    return [_written(value * 10**power + cents[0] / 100) + currency for value in whole if cents]
+    return [_written(value * 10**power + (cents[0] / 100).copy_sign(value)) + currency for value in whole if cents]
 
 
 def _written(value: Decimal) -> str:
