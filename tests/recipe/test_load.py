@@ -50,7 +50,7 @@ def test_an_empty_recipe_is_all_defaults(resolve):
         ("[sft]\nlr = inf", 2, "sft.lr: Input should be a finite number (given: inf)", None),
         ("[model]\nfamily = 'gpt'", 2, "Input should be 'llama', 'qwen2' or 'qwen3' (given: 'gpt')", None),
         ("[model]\nheads = 5\n", 1, "model: heads (5) must be a multiple of kv_heads (2)", None),
-        ("[export]\nformats = ['f32',\n 'q4']", 2, "export.formats.1: Input should be 'f32', 'f16' or 'q8_0'", None),
+        ("[export]\nformats = ['f32',\n 'q5']", 2, "export.formats.1: Input should be 'f32', 'f16', 'q8_0' or", None),
         ("\nsft = 3", 2, "sft: should be a table of settings (given: 3)", None),
         ("curate = { keep = 3 }", 1, "curate.keep: should be a table of settings (given: 3)", None),
         ("curate = { keep = { top = 'all' } }", 1, "curate.keep.top: Input should be a valid number", None),

@@ -8,6 +8,7 @@ import * as settings from "./settings.js";
 import * as view from "./view.js";
 
 let served = { id: "", context_length: null };
+let greeted; // a promise: the server has said what it serves
 let chat = chats.fresh();
 let running = null; // the AbortController of the answer in progress
 let editing = null; // which question is being asked anew
@@ -118,6 +119,7 @@ async function ask() {
   const mine = chat;
   const control = (running = new AbortController());
   draw();
+  await greeted;
   let body;
   try {
     body = { model: served.id, messages: chats.messages(mine), ...settings.request(mine.settings) };
@@ -219,7 +221,7 @@ at("settings").addEventListener("input", () => {
   chat.settings = settings.read();
   if (chat.turns.length) chats.save(chat);
 });
-at("key").addEventListener("change", () => { api.key.set(at("key").value); hello(); });
+at("key").addEventListener("change", () => { api.key.set(at("key").value); greeted = hello(); });
 addEventListener("storage", list); // another tab has changed something
 install({
   submit, begin, step,
@@ -242,4 +244,4 @@ async function hello() {
 look(localStorage.getItem("underdog.theme") ?? "light dark");
 at("key").value = api.key.get();
 open(chats.all()[0] ?? chat);
-hello();
+greeted = hello();
