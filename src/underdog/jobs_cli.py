@@ -150,7 +150,7 @@ def normalize(
 
 
 def dialog(
-    script: Annotated[Path, typer.Argument(help="A script, YAML (docs/use.md).", show_default=False)],
+    script: Annotated[Path, typer.Argument(help="A script, YAML (docs/jobs.md).", show_default=False)],
     model: JobModel,
     file: Annotated[
         Path | None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from underdog.artifacts.files import read_json
+from underdog.artifacts.runs import MODEL, RECORD
 from underdog.errors import UserError, nearest
 from underdog.generate import footprint
 from underdog.generate.footprint import Footprint
@@ -15,8 +16,6 @@ from underdog.generate.options import OptionError, Options
 from underdog.generate.session import Model, Served
 
 CONFIG = "config.json"
-RUN = "run.json"
-MODEL = "model"  # inside a run: a link to the folder that it exported
 KEY = "UNDERDOG_API_KEY"  # environment: what a server at an address wants to see
 
 
@@ -96,7 +95,7 @@ def _checkpoint(path: Path) -> Path:
             f"{path} is a file; a model is a folder, or a file that ends in .gguf.",
             hint="Give the folder with config.json and model.safetensors, or the run that made it.",
         )
-    if (path / RUN).exists():
+    if (path / RECORD).exists():
         folder = path / MODEL
         if not (folder / CONFIG).exists():
             raise UserError(
@@ -106,7 +105,7 @@ def _checkpoint(path: Path) -> Path:
         return folder
     if not (path / CONFIG).exists():
         raise UserError(
-            f"{path} is neither a checkpoint (it has no config.json) nor a run (it has no {RUN}).",
+            f"{path} is neither a checkpoint (it has no config.json) nor a run (it has no {RECORD}).",
             hint=_where(path / "?"),
         )
     return path
@@ -116,7 +115,7 @@ def _where(path: Path) -> str:
     """The sibling that was meant, or what there is to choose from."""
     parent = path.parent
     children = parent.iterdir() if parent.is_dir() else ()
-    models = {child.name: child for child in children if (child / RUN).exists() or (child / CONFIG).exists()}
+    models = {child.name: child for child in children if (child / RECORD).exists() or (child / CONFIG).exists()}
     if guess := nearest(path.name, models):
         return f"Did you mean {models[guess]}?"
     if models:
@@ -140,8 +139,8 @@ def _defaults(folder: Path) -> Options:
 def _name(path: Path) -> str:
     """What the model answers to: its run's name, else its folder's."""
     for run in (path, path.parent if path.name == MODEL else path):
-        if (run / RUN).exists():
-            said = read_json(run / RUN)
+        if (run / RECORD).exists():
+            said = read_json(run / RECORD)
             name = said.get("recipe", {}).get("name") if isinstance(said, dict) else None
             return name or run.resolve().name
     return path.resolve().name

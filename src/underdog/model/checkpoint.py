@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from underdog.artifacts.runs import model_folder
 from underdog.errors import UserError
 from underdog.model.decoder import Decoder
 from underdog.model.gguf_reading import read_gguf
@@ -19,7 +20,7 @@ def open_checkpoint(path: Path) -> tuple[Decoder, Tokenizer]:
     if path.suffix == ".gguf":
         reader = open_gguf(path)
         return read_gguf(path, reader), read_gguf_tokenizer(path, reader)
-    path = path / "model" if (path / "run.json").exists() else path
+    path = model_folder(path)
     if not (path / "config.json").exists():
         hint = "Give a checkpoint folder, a finished run or a .gguf file."
         raise UserError(f"{path} is no checkpoint: it has no config.json.", hint=hint)

@@ -1,7 +1,7 @@
 """What the sections of a recipe share: strictness, kinds of numbers, optimizers."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,6 +28,7 @@ class Optimizer(Section):
     """Largest global norm of the gradient."""
 
 
-def adds_up(shares: Iterable[float]) -> bool:
-    """Whether shares make 1, up to rounding."""
-    return abs(math.fsum(shares) - 1) < 1e-6
+def check_shares(name: str, shares: Collection[float]) -> None:
+    """Raises ValueError: there are shares, and they do not make 1, up to rounding."""
+    if shares and abs((whole := math.fsum(shares)) - 1) >= 1e-6:
+        raise ValueError(f"the shares of {name} make {whole:g}, not 1")

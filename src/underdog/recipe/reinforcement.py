@@ -1,11 +1,10 @@
 """The section [reinforce]: the loop, the loss family, shaping, stages and resets."""
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from underdog.recipe.common import Below1, Count, NotNegative, Optimizer, Positive, Section, Share, adds_up
+from underdog.recipe.common import Below1, Count, NotNegative, Optimizer, Positive, Section, Share, check_shares
 
 
 class Reset(Section):
@@ -159,10 +158,8 @@ class Reinforce(Section):
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "Reinforce":
-        mixes = [("mix", self.mix), *((f'mix of stage "{stage.name}"', stage.mix) for stage in self.stage)]
-        shares = [(name, list(mix.values())) for name, mix in mixes if mix]
-        shares += [("stage", [stage.share for stage in self.stage])] if self.stage else []
-        for name, parts in shares:
-            if not adds_up(parts):
-                raise ValueError(f"the shares of {name} make {math.fsum(parts):g}, not 1")
+        check_shares("mix", self.mix.values())
+        for stage in self.stage:
+            check_shares(f'mix of stage "{stage.name}"', (stage.mix or {}).values())
+        check_shares("stage", [stage.share for stage in self.stage])
         return self

@@ -1,11 +1,10 @@
 """The sections [sft] and [distill]: what is learned from conversations, and from a teacher's probabilities."""
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from underdog.recipe.common import Count, NotNegative, Optimizer, Positive, Section, Share, adds_up
+from underdog.recipe.common import Count, NotNegative, Optimizer, Positive, Section, Share, check_shares
 
 
 class SftStage(Section):
@@ -54,9 +53,8 @@ class Sft(Section):
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "Sft":
-        for name, shares in (("budget", list(self.budget.values())), ("stage", [one.share for one in self.stage])):
-            if shares and not adds_up(shares):
-                raise ValueError(f"the shares of {name} make {math.fsum(shares):g}, not 1")
+        check_shares("budget", self.budget.values())
+        check_shares("stage", [one.share for one in self.stage])
         return self
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from underdog.artifacts.runs import RECORD, model_folder
 from underdog.errors import UserError
-from underdog.stages.pipeline import RECORD, open_run
+from underdog.stages.pipeline import open_run
 from underdog.synthesis.asking import Teacher
 from underdog.synthesis.work import read_records
 from underdog.tokens.chat import Rendered, rows
@@ -35,7 +36,7 @@ def show_data(path: Path, model: Path | None, count: int) -> None:
     else:
         found, aside[:] = read_conversations(path)
         folder = None
-    folder = _tokens_of(model) if model else folder
+    folder = model_folder(model) if model else folder
     if folder is None:
         raise UserError(
             f"{path} is text; its tokens are those of a model.", hint="Name one: underdog data show FILE --model RUN"
@@ -106,8 +107,3 @@ def _of_run(path: Path, aside: list[Aside]) -> tuple[list[Conversation], Path]:
         raise UserError(f"{path} has not come as far as SFT.", hint="Run its recipe on.")
     tokens = next(run.artifacts[name] for name in ("tokenize", "base") if name in run.artifacts)
     return list(conversations(run.recipe.sft.data, run.artifacts["problems"].path, aside)), tokens.path
-
-
-def _tokens_of(model: Path) -> Path:
-    """The folder of a run's model, or the folder given."""
-    return model / "model" if (model / RECORD).exists() else model

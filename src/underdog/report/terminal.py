@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from underdog.artifacts.runs import RECORD
 from underdog.errors import UserError
 from underdog.recipe.load import Resolved
 from underdog.stages.pipeline import STORE, Run, open_run
@@ -32,7 +33,7 @@ def _shown(value: object) -> str:
 
 
 def show_runs(root: Path) -> None:
-    folders = sorted(root.glob("*/run.json"), key=lambda path: -path.stat().st_mtime) if root.exists() else []
+    folders = sorted(root.glob(f"*/{RECORD}"), key=lambda path: -path.stat().st_mtime) if root.exists() else []
     if not folders:
         raise UserError(f"There are no runs in {root}.", hint="underdog run recipes/demo.toml makes one.")
     table = Table(box=None, pad_edge=False)

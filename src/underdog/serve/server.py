@@ -91,16 +91,16 @@ def build_server(served: Model, limits: "Limits | None" = None) -> "uvicorn.Serv
         import uvicorn
 
         from underdog.serve.app import create_app
-        from underdog.serve.line import GRACE
+        from underdog.serve.guard import Limits
     except ModuleNotFoundError as problem:
         raise UserError(f"Serving needs {problem.name}.", hint='pip install "underdog[serve]"') from None
 
+    limits = limits or Limits()
     app = create_app(served, limits)
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            grace = limits.grace if limits else GRACE
-            await app.state.line.drain(grace, lambda: self.force_exit)  # a second Ctrl-C hurries it
+            await app.state.line.drain(limits.grace, lambda: self.force_exit)  # a second Ctrl-C hurries it
             await super().shutdown(sockets)
 
     return Server(

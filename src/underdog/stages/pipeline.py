@@ -8,6 +8,7 @@ from typing import Protocol
 
 from underdog import world
 from underdog.artifacts.files import digest_json, disk_errors, read_json, write_json
+from underdog.artifacts.runs import MODEL, RECORD
 from underdog.artifacts.store import Artifact, Store, load
 from underdog.errors import UserError, did_you_mean
 from underdog.lanes import cores
@@ -17,7 +18,6 @@ from underdog.stages.together import make, use_cores
 from underdog.verify.sandbox.choose import choose_sandbox
 
 STORE = "store"
-RECORD = "run.json"
 
 
 class Reporter(Protocol):
@@ -113,7 +113,7 @@ def _record(run: Run) -> None:
         artifacts = {**made, **_made_before(run.folder, made)}
         write_json(run.folder / RECORD, {"recipe": run.recipe.model_dump(by_alias=True), "artifacts": artifacts})
         if "export" in run.artifacts:
-            link = run.folder / "model"
+            link = run.folder / MODEL
             link.unlink(missing_ok=True)
             link.symlink_to(os.path.relpath(run.artifacts["export"].path / "huggingface", run.folder))
 

@@ -1,14 +1,13 @@
 """Tune: from a labelled file to a classifier that is judged beside the floor of TF-IDF, and served if it wins."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from underdog.lanes import open_lanes
+from underdog.lanes import cores, open_lanes
 from underdog.model.checkpoint import open_checkpoint
 from underdog.model.classifier import add_classes
 from underdog.recipe.teaching import Adapter
@@ -59,7 +58,7 @@ def tune_file(
 
 def tune_model(parts: Split, base: Path, fitting: Fitting, seed: int, say: Callable[[str], None]) -> TunedModel:
     """A checkpoint with an adapter and a head for the labels, stopped by the rows that calibrate."""
-    open_lanes(os.cpu_count() or 1)
+    open_lanes(cores())
     model, tokenizer = open_checkpoint(base)
     labels = sorted(set(parts.fit.labels))
     adapter = Adapter(kind="lora", rank=8, alpha=16.0)

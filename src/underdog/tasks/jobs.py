@@ -17,7 +17,7 @@ from underdog.tasks.dialog.script import read_script
 from underdog.tasks.dialog.understand import Dialog
 from underdog.tasks.entities import EntityFinder, Found
 from underdog.tasks.extract import Extracted, Extractor
-from underdog.tasks.load_tuned import load_tuned
+from underdog.tasks.load_tuned import load_tuned, served
 from underdog.tasks.normalize.normalizer import KINDS, Normalized, Normalizer
 from underdog.tasks.normalize.place import Place
 from underdog.tasks.router import Router
@@ -71,7 +71,7 @@ class Route(OnTexts):
 
     def open(self) -> Ready:
         classify, parallel = open_classifier(self.model, self.labels, 0.0, self.temperature)
-        labels = self.labels or dict.fromkeys(tuned_labels(self.model), "")
+        labels = self.labels or dict.fromkeys(served(Path(self.model))[1]["labels"], "")
         large = open_model(self.large) if self.large else None
         router = Router(classify, self.least, self.services, large, labels)
         return self._ready(lambda text: vars(router(text)), large.capabilities.parallel if large else parallel)
@@ -183,10 +183,6 @@ def open_classifier(
         return classify, 1
     opened = open_model(model)
     return replace(Classifier(opened, labels, abstain), temperature=temperature), opened.capabilities.parallel
-
-
-def tuned_labels(model: str) -> list[str]:
-    return load_tuned(Path(model)).labels
 
 
 def pydantic_form(where: str) -> Any:

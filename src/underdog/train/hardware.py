@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from underdog.generate.footprint import free_memory
 from underdog.recipe.schema import Compute
 
 ROWS, WIDTH = 512, 768  # of the probes' products: a part of a batch through a small model
@@ -16,13 +17,10 @@ BF16_PAYS = 1.3  # times as many products as in float32 from which bfloat16 is w
 def memory() -> tuple[float, float]:
     """Main memory in GiB: all of it, and what is free for a new process."""
     pages = {name: os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES", "SC_PAGE_SIZE")}
-    free = pages["SC_AVPHYS_PAGES"] * pages["SC_PAGE_SIZE"] / 2**30
-    try:
-        with open("/proc/meminfo") as file:  # counts what the disk's cache would give back
-            free = next(int(line.split()[1]) for line in file if line.startswith("MemAvailable")) / 2**20
-    except (OSError, StopIteration):
-        pass
-    return pages["SC_PHYS_PAGES"] * pages["SC_PAGE_SIZE"] / 2**30, free
+    free = free_memory()  # counts what the disk's cache would give back
+    if free is None:
+        free = pages["SC_AVPHYS_PAGES"] * pages["SC_PAGE_SIZE"]
+    return pages["SC_PHYS_PAGES"] * pages["SC_PAGE_SIZE"] / 2**30, free / 2**30
 
 
 def gpus() -> list[str]:

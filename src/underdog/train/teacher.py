@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from underdog.artifacts.files import commit_folder
+from underdog.artifacts.runs import model_folder
 from underdog.errors import UserError
 from underdog.lanes import side_by_side
 from underdog.model.decoder import Decoder
@@ -32,7 +33,7 @@ class Teacher:
     @classmethod
     def open(cls, folder: Path, tokenizer: Tokenizer, top_k: int, temperature: float = 1.0) -> "Teacher":
         """Raises UserError: the folder is no checkpoint, or has other tokens than the student."""
-        folder = folder / "model" if (folder / "run.json").exists() else folder
+        folder = model_folder(folder)
         if not (folder / "config.json").exists():
             raise UserError(f"distill.teacher: {folder} is no checkpoint: it has no config.json.")
         check_same_tokens(Tokenizer.load(folder), tokenizer, folder)
