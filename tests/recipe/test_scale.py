@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from underdog.recipe.load import load_recipe
@@ -95,6 +95,7 @@ def test_what_shrinks_is_never_larger_and_what_grows_never_smaller(model, scale)
     assert after.model.heads // after.model.kv_heads == model.heads // model.kv_heads
 
 
+@example(10.0**0.25, 10.0**0.375)
 @given(SCALES, SCALES)
 def test_a_larger_scale_gives_nothing_smaller(one, other):
     small, large = (counts(scaled(CLUSTER, scale)) for scale in sorted((one, other)))

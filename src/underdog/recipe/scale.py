@@ -159,9 +159,11 @@ def _scaled_model(model: Model, scale: float) -> Model:
 
 
 def _context(context: int, scale: float) -> int:
-    """A power of two where it shrinks, so that sequences of several lengths fill the same batch."""
-    wanted = max(256.0, context * scale**0.25)
-    return min(context, 2 ** round(math.log2(wanted))) if scale < 1 else _whole(context, scale**0.25, 256, multiple=64)
+    """A power of two where it changes, so that sequences of several lengths fill the same batch."""
+    if scale == 1:
+        return context
+    nearest = 2 ** round(math.log2(max(256.0, context * scale**0.25)))
+    return min(context, nearest) if scale < 1 else max(context, nearest)
 
 
 def _whole(value: int, factor: float, least: int, multiple: int = 1) -> int:
