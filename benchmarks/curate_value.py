@@ -18,8 +18,8 @@ from underdog.artifacts.store import Artifact, Draft, Store
 from underdog.recipe.schema import Curate, Model, Phase, Pretrain, Rate
 from underdog.report.ablation import verdict
 from underdog.seeds import derive
-from underdog.stages.ablate import Difference
 from underdog.stages.curate import curate
+from underdog.stages.difference import Difference
 from underdog.stages.pretrain import pretrain
 from underdog.text.corpus import read_tier
 from underdog.text.document import Document

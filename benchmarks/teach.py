@@ -14,8 +14,9 @@ from underdog.data_cli import chains, reconstruct
 from underdog.recipe.load import load_recipe
 from underdog.report.ablation import show_ablation
 from underdog.report.live import LiveReporter
-from underdog.stages.ablate import ablate, find_switch
+from underdog.stages.ablate import ablate
 from underdog.stages.pipeline import Run, run_recipe
+from underdog.stages.switches import find_switch
 
 RECIPE = Path(__file__).parents[1] / "recipes/ablations/teach.toml"
 TEACHER = ["name=teacher", "sft.steps=450", "reinforce.steps=30"]

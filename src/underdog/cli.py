@@ -138,7 +138,7 @@ def ablate(
     from underdog.report.ablation import show_ablation
     from underdog.report.live import LiveReporter
     from underdog.stages.ablate import ablate as measure
-    from underdog.stages.ablate import find_switch
+    from underdog.stages.switches import find_switch
 
     resolved = load_recipe(recipe, set_, scale)
     chosen = find_switch(switch)

@@ -4,8 +4,10 @@ import pytest
 
 from underdog.errors import UserError
 from underdog.recipe.load import replaced
-from underdog.stages.ablate import HELD_OUT, SECONDS, STUDENT, SWITCHES, Difference, ablate, find_switch
+from underdog.stages.ablate import HELD_OUT, SECONDS, ablate
+from underdog.stages.difference import STUDENT, Difference
 from underdog.stages.pipeline import open_run
+from underdog.stages.switches import SWITCHES, find_switch
 
 
 def difference(off, on):

@@ -3,7 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
-from underdog.stages.ablate import Ablation, Difference
+from underdog.stages.ablate import Ablation
+from underdog.stages.difference import Difference
 
 
 def show_ablation(result: Ablation) -> None:
