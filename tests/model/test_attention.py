@@ -12,24 +12,6 @@ SEEDS = st.integers(0, 1000)
 FAMILIES = pytest.mark.parametrize("family", ["llama", "qwen3"])
 
 
-@pytest.fixture(scope="module")
-def models(tiny):
-    return {family: tiny(family) for family in ("llama", "qwen3")}
-
-
-def draw(seed, count):
-    return torch.randint(500, (count,), generator=torch.Generator().manual_seed(seed))
-
-
-def alone(model, ids):
-    """Hidden states of one sequence."""
-    return model(ids, Packed([Span(0, len(ids))]))
-
-
-def close(found, expected):
-    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
-
-
 def plain_attention(q_LHE, k_LKE, v_LKE):
     """softmax(q k / sqrt(E)) v over the past, written out head by head."""
     share = q_LHE.shape[1] // k_LKE.shape[1]
@@ -44,7 +26,7 @@ def plain_attention(q_LHE, k_LKE, v_LKE):
 
 @settings(max_examples=30, deadline=None)
 @given(LENGTHS, SEEDS)
-def test_packed_attention_is_the_plain_formula(lengths, seed):
+def test_packed_attention_is_the_plain_formula(close, lengths, seed):
     generator = torch.Generator().manual_seed(seed)
     q, k, v = (torch.randn(sum(lengths), heads, 8, generator=generator) for heads in (4, 2, 2))
     packed = Packed(end_to_end(lengths))
@@ -56,7 +38,7 @@ def test_packed_attention_is_the_plain_formula(lengths, seed):
 @FAMILIES
 @settings(max_examples=20, deadline=None)
 @given(LENGTHS, SEEDS)
-def test_packed_documents_are_as_if_alone(models, family, lengths, seed):
+def test_packed_documents_are_as_if_alone(models, draw, alone, close, family, lengths, seed):
     model, ids = models[family], draw(seed, sum(lengths))
     with torch.no_grad():
         found = model.logits(model(ids, Packed(end_to_end(lengths))))
@@ -65,16 +47,16 @@ def test_packed_documents_are_as_if_alone(models, family, lengths, seed):
 
 
 @st.composite
-def layouts(draw_):
+def layouts(draw):
     """Prompts, each with answers that share it, laid out in any order; some sequences have no prefix."""
-    groups = draw_(
+    groups = draw(
         st.lists(
             st.tuples(st.integers(0, 30), st.lists(st.integers(1, 20), min_size=1, max_size=4)), min_size=1, max_size=4
         )
     )
     pieces = [(group, None) for group, (prefix, _) in enumerate(groups) if prefix]
     pieces += [(group, answer) for group, (_, answers) in enumerate(groups) for answer in range(len(answers))]
-    order = draw_(st.permutations(pieces))
+    order = draw(st.permutations(pieces))
     lengths = [groups[group][0] if answer is None else groups[group][1][answer] for group, answer in order]
     starts = dict(zip(order, [span.start for span in end_to_end(lengths)], strict=True))
     spans, whole = [], []  # and for each span the tokens that a sequence of its own would hold
@@ -91,7 +73,7 @@ def layouts(draw_):
 @FAMILIES
 @settings(max_examples=20, deadline=None)
 @given(layouts(), SEEDS)
-def test_a_shared_prefix_is_as_a_prefix_of_ones_own(models, family, layout, seed):
+def test_a_shared_prefix_is_as_a_prefix_of_ones_own(models, draw, alone, close, family, layout, seed):
     """Outputs and gradients, with the loss on every token of every span."""
     model, (spans, whole) = models[family], layout
     total = sum(span.length for span in spans)
@@ -112,7 +94,7 @@ def test_a_shared_prefix_is_as_a_prefix_of_ones_own(models, family, layout, seed
 
 
 @FAMILIES
-def test_nothing_leaks_between_documents_or_from_the_future(models, family):
+def test_nothing_leaks_between_documents_or_from_the_future(models, draw, family):
     model, lengths = models[family], [7, 33, 1, 12]
     ids = draw(1, sum(lengths))
     changed = ids.clone()

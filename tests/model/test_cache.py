@@ -5,7 +5,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from underdog.model.attention import Packed, end_to_end
 from underdog.model.cache import Cache, Decode, Prefill
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=8)
@@ -13,29 +12,11 @@ SEEDS = st.integers(0, 1000)
 FAMILIES = pytest.mark.parametrize("family", ["llama", "qwen3"])
 
 
-@pytest.fixture(scope="module")
-def models(tiny):
-    return {family: tiny(family) for family in ("llama", "qwen3")}
-
-
-def draw(seed, *shape):
-    return torch.randint(500, shape, generator=torch.Generator().manual_seed(seed))
-
-
-def alone(model, ids):
-    """Hidden states of one sequence."""
-    return model(ids, Packed(end_to_end([len(ids)])))
-
-
-def close(found, expected):
-    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
-
-
 @FAMILIES
 @settings(max_examples=15, deadline=None)
 @given(LENGTHS, st.integers(1, 3), st.integers(1, 6), SEEDS)
 @torch.no_grad()
-def test_generating_with_a_cache_is_reading_at_once(models, family, lengths, answers, steps, seed):
+def test_generating_with_a_cache_is_reading_at_once(models, draw, alone, close, family, lengths, answers, steps, seed):
     model = models[family]
     prompts = draw(seed, sum(lengths)).split(lengths)
     new = draw(seed + 1, len(lengths) * answers, steps)
@@ -53,7 +34,7 @@ def test_generating_with_a_cache_is_reading_at_once(models, family, lengths, ans
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 @torch.no_grad()
-def test_rows_of_a_cache_can_be_kept_copied_and_joined(models, family, data):
+def test_rows_of_a_cache_can_be_kept_copied_and_joined(models, draw, alone, close, family, data):
     model = models[family]
     texts, cache = [], None
     for turn in range(3):
@@ -78,7 +59,7 @@ def test_rows_of_a_cache_can_be_kept_copied_and_joined(models, family, data):
 
 
 @torch.no_grad()
-def test_a_prompt_is_held_once_and_leaves_with_its_last_answer(models):
+def test_a_prompt_is_held_once_and_leaves_with_its_last_answer(models, draw):
     model = models["qwen3"]
     cache = Cache(model.config, [5, 9], room=4, answers=3)
     model(draw(1, 14), Prefill(cache))

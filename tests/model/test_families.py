@@ -178,7 +178,7 @@ def test_generating_with_a_cache_scores_alike(pair):
 
 
 @torch.no_grad()
-def test_rows_of_mixed_length_generate_as_if_alone(pair):
+def test_rows_of_mixed_length_generate_as_if_alone(pair, alone):
     _, ours, by_length = pair
     if by_length:
         pytest.skip("keys keep the angles they were stored with, theirs too")
@@ -189,7 +189,7 @@ def test_rows_of_mixed_length_generate_as_if_alone(pair):
     grown = torch.stack([ours.logits(ours(new[:, step], Decode(cache))) for step in range(steps)], dim=1)
     for row, prompt in enumerate(prompts):
         whole = torch.cat([prompt, new[row]])
-        same(grown[row], ours.logits(ours(whole, Packed(end_to_end([len(whole)]))))[len(prompt) :])
+        same(grown[row], ours.logits(alone(ours, whole))[len(prompt) :])
 
 
 @torch.no_grad()

@@ -13,7 +13,6 @@ from underdog.errors import UserError
 from underdog.generate.engine import Engine
 from underdog.generate.interface import Sampling
 from underdog.model import gguf
-from underdog.model.attention import Packed, end_to_end
 from underdog.model.decoder import Decoder
 from underdog.model.gguf_reading import read_gguf
 from underdog.tokens.chat import render
@@ -137,12 +136,12 @@ def test_llama_cpp_continues_alike_in_f32(served, prompts):
 
 
 @pytest.mark.parametrize(("kind", "largest", "mean"), [("f32", 1e-4, 1e-5), ("q8_0", 1.0, 0.2)])
-def test_llama_cpp_scores_alike(served, prompts, kind, largest, mean):
+def test_llama_cpp_scores_alike(served, alone, prompts, kind, largest, mean):
     """In q8_0 it also rounds activations to 8 bits, so it differs a little even from our reading of the file."""
     model, _, servers = served
     for prompt in prompts:
         with torch.no_grad():
-            hidden = model(torch.tensor(prompt), Packed(end_to_end([len(prompt)])))[-1:]
+            hidden = alone(model, prompt)[-1:]
             expected = model.logits(hidden)[0].log_softmax(-1)
         error = (servers[kind].next_token(prompt, len(expected)) - expected).abs()
         assert expected.std() > 1
@@ -189,7 +188,7 @@ def test_the_file_read_back(family, tied, tiny, tokenizer, tmp_path):
     assert size["q8_0"] < 0.6 * size["f16"] + 10_000 < size["f32"]
 
 
-def test_four_bits_by_llama_cpps_own_quantisers(tiny, tokenizer, tmp_path):
+def test_four_bits_by_llama_cpps_own_quantisers(alone, tiny, tokenizer, tmp_path):
     model = tiny("qwen3", width=256, ffn=512, layers=4, heads=4, head_width=64, context=64)
     path = tmp_path / "q4.gguf"
     assert gguf.write_gguf(model, tokenizer, path, "q4_k_m") == []
@@ -204,7 +203,7 @@ def test_four_bits_by_llama_cpps_own_quantisers(tiny, tokenizer, tmp_path):
         assert error < (1e-6 if weight.ndim == 1 else 0.025 if six else 0.09), name
     ours = read_gguf(path)
     with torch.no_grad():
-        ours = ours.logits(ours(torch.tensor([1, 2, 3]), Packed(end_to_end([3]))))[-1]
+        ours = ours.logits(alone(ours, [1, 2, 3]))[-1]
     theirs = Server(path).next_token([1, 2, 3], tokenizer.vocabulary)
     assert torch.corrcoef(torch.stack([ours.log_softmax(-1), theirs]))[0, 1] > 0.99
 
@@ -234,7 +233,7 @@ def test_rows_that_are_not_whole_blocks_stay_f16(tiny, tokenizer, tmp_path):
     ("family", "kind"),
     [("llama", "linear"), ("llama", "yarn"), ("llama", "llama3"), ("qwen2", "linear"), ("qwen2", "yarn")],
 )
-def test_rope_scalings(family, kind, tiny, tokenizer, prompts, tmp_path):
+def test_rope_scalings(family, kind, alone, tiny, tokenizer, prompts, tmp_path):
     """As llama.cpp computes them, and as we read them back."""
     model = shaped(tiny, family, rope_scaling=SCALINGS[kind])
     path = tmp_path / "f32.gguf"
@@ -242,7 +241,7 @@ def test_rope_scalings(family, kind, tiny, tokenizer, prompts, tmp_path):
     server, again = Server(path), read_gguf(path)
     prompt = [*prompts[0], *prompts[1], *prompts[2]]
     with torch.no_grad():
-        expected, found = (m.logits(m(torch.tensor(prompt), Packed(end_to_end([len(prompt)])))) for m in (model, again))
+        expected, found = (m.logits(alone(m, prompt)) for m in (model, again))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     error = server.next_token(prompt, len(expected[0])) - expected[-1].log_softmax(-1)
     assert error.abs().max() < 1e-4
