@@ -26,6 +26,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from underdog.lanes import cores
+
 KEEP = {"medium": 0.3, "high": 0.25, "top": 0.15}
 THRESHOLD = 0.7
 HELD_OUT = 500  # pieces of the corpus that stand for an evaluation set
@@ -145,7 +147,7 @@ def path(corpus: Path, rounds: int) -> None:
     walls = f"{median(r['wall'] for r in one):.1f} s, {median(r['wall'] for r in two):.1f} s"
     print(f"  two cores against one, by the clock: {gain:.2f}× (bar 1.7): {walls}")
     print(f"  two runs of one core each at once do {most:.2f} times the work of one: what this machine gives")
-    print(f"  load of the machine {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    print(f"  load of the machine {os.getloadavg()[0]:.1f}, {cores()} cores")
 
 
 def memory(corpus: Path) -> None:

@@ -19,7 +19,6 @@ contestant that is not installed is named and left out.
 
 import argparse
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -28,8 +27,13 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from small_llama import shape, theirs
+
+from underdog.lanes import cores, open_lanes, side_by_side
+
 VOCABULARY, WIDTH, LAYERS, HEADS, FFN = 8192, 256, 8, 8, 768
 ROWS, LENGTH = 8, 512  # a step reads ROWS * LENGTH tokens
+SHAPE = shape(VOCABULARY, WIDTH, LAYERS, HEADS, FFN, LENGTH, tied=False)
 WEIGHT = {  # matrices: (rows, columns, how many)
     "q": (WIDTH, WIDTH, LAYERS),
     "k": (WIDTH, WIDTH, LAYERS),
@@ -64,8 +68,6 @@ def useful(batch: Documents) -> int:
 
 
 def underdog(stream: Iterator[Documents], enough: Callable[[], bool], compiled: bool = False) -> None:
-    from underdog.lanes import open_lanes
-    from underdog.model.config import ModelConfig
     from underdog.model.decoder import Decoder
     from underdog.recipe.schema import Compute, Optimizer
     from underdog.train.batch import Example, collate, cut
@@ -73,45 +75,14 @@ def underdog(stream: Iterator[Documents], enough: Callable[[], bool], compiled: 
     from underdog.train.strategy import PART_TOKENS, Local
     from underdog.train.trainer import Trainer
 
-    open_lanes(os.cpu_count() or 1)
-    config = ModelConfig(
-        family="llama",
-        vocabulary=VOCABULARY,
-        width=WIDTH,
-        layers=LAYERS,
-        heads=HEADS,
-        kv_heads=HEADS,
-        head_width=WIDTH // HEADS,
-        ffn=FFN,
-        context=LENGTH,
-        rope_base=10000.0,
-        norm_eps=1e-6,
-        tied=False,
-    )
-    trainer = Trainer(Decoder(config).initialise(1), Optimizer(), next_token, Local(Compute(compile=compiled)))
+    open_lanes(cores())
+    trainer = Trainer(Decoder(SHAPE).initialise(1), Optimizer(), next_token, Local(Compute(compile=compiled)))
     for batch in stream:
         examples = [Example(document, [True] * len(document)) for document in batch]
         parts = cut(examples, lambda example: len(example.ids) - 1, PART_TOKENS)
         trainer.update([collate(part) for part in parts], 1e-4)
         if enough():
             return
-
-
-def _llama():
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=WIDTH,
-            intermediate_size=FFN,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=HEADS,
-            num_key_value_heads=HEADS,
-            max_position_embeddings=LENGTH,
-            attn_implementation="sdpa",
-        )
-    )
 
 
 def _padded(batch: Documents):
@@ -156,7 +127,8 @@ def transformers(stream: Iterator[Documents], enough: Callable[[], bool], compil
         disable_tqdm=True,
         torch_compile=compiled,
     )
-    Trainer(_llama(), arguments, train_dataset=Rows(), data_collator=collate, callbacks=[Until()]).train()
+    model = theirs(SHAPE, attn_implementation="sdpa")
+    Trainer(model, arguments, train_dataset=Rows(), data_collator=collate, callbacks=[Until()]).train()
 
 
 def litgpt(stream: Iterator[Documents], enough: Callable[[], bool]) -> None:
@@ -250,10 +222,9 @@ def products(stream: Iterator[Documents], enough: Callable[[], bool]) -> None:
     weight), cut into parts and dealt out to the cores as the trainer does."""
     import torch
 
-    from underdog.lanes import open_lanes, side_by_side
     from underdog.train.strategy import PART_TOKENS
 
-    open_lanes(os.cpu_count() or 1)
+    open_lanes(cores())
     weights = {name: torch.randn(rows, columns) for name, (rows, columns, _) in WEIGHT.items()}
 
     def part(tokens: int) -> None:
@@ -311,7 +282,7 @@ def main() -> None:
     if args.measure:
         print(json.dumps(measure(args.measure[0], args.measure[1] == "mixed", args.seconds)))
         return
-    print(f"{PARAMETERS / 1e6:.1f}M parameters in matrices, float32, {os.cpu_count()} cores, {args.rounds} rounds\n")
+    print(f"{PARAMETERS / 1e6:.1f}M parameters in matrices, float32, {cores()} cores, {args.rounds} rounds\n")
     for data in ("equal", "mixed"):
         found: dict[str, list[dict[str, float]]] = {}
         for _ in range(args.rounds):

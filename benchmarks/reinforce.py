@@ -27,6 +27,10 @@ import tempfile
 import time
 from collections.abc import Callable
 
+from small_llama import shape, theirs
+
+from underdog.lanes import cores, open_lanes
+
 VOCABULARY, WIDTH, LAYERS, HEADS, FFN = 2048, 256, 6, 8, 768
 PROMPTS, GROUP, PROMPT = 16, 8, 48
 LIMIT = {"fixed": 64, "mixed": 192}
@@ -35,6 +39,11 @@ END = 1
 TEMPERATURE, KL, LR = 1.2, 1e-4, 1e-5
 
 Enough = Callable[[], bool]
+
+
+def shape_for(limit: int):
+    """The model, with room for answers of `limit` tokens."""
+    return shape(VOCABULARY, WIDTH, LAYERS, HEADS, FFN, PROMPT + limit, tied=False)
 
 
 def prompts() -> list[list[int]]:
@@ -68,8 +77,6 @@ def underdog(enough: Enough, answers: str) -> None:
 
     from underdog.generate.engine import Engine
     from underdog.generate.interface import Sampling
-    from underdog.lanes import open_lanes
-    from underdog.model.config import ModelConfig
     from underdog.model.decoder import Decoder
     from underdog.recipe.common import Optimizer
     from underdog.recipe.reinforcement import Reinforce
@@ -79,23 +86,9 @@ def underdog(enough: Enough, answers: str) -> None:
     from underdog.train.rewards import advantages
     from underdog.train.trainer import Trainer
 
-    open_lanes(os.cpu_count() or 1)
+    open_lanes(cores())
     limit = LIMIT[answers]
-    config = ModelConfig(
-        family="llama",
-        vocabulary=VOCABULARY,
-        width=WIDTH,
-        layers=LAYERS,
-        heads=HEADS,
-        kv_heads=HEADS,
-        head_width=WIDTH // HEADS,
-        ffn=FFN,
-        context=PROMPT + limit,
-        rope_base=10000.0,
-        norm_eps=1e-6,
-        tied=False,
-    )
-    policy = Decoder(config).initialise(1)
+    policy = Decoder(shape_for(limit)).initialise(1)
     if answers == "mixed":
         end_by_chance(policy)
     reference = copy.deepcopy(policy)
@@ -123,7 +116,7 @@ def trl(enough: Enough, answers: str, tuned: bool = False) -> None:
     import torch
     from datasets import Dataset
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerCallback
+    from transformers import PreTrainedTokenizerFast, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
     limit = LIMIT[answers]
@@ -131,21 +124,7 @@ def trl(enough: Enough, answers: str, tuned: bool = False) -> None:
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1", pad_token="w2", unk_token="w0")
     torch.manual_seed(1)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=WIDTH,
-            intermediate_size=FFN,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=HEADS,
-            num_key_value_heads=HEADS,
-            max_position_embeddings=PROMPT + limit,
-            eos_token_id=END,
-            pad_token_id=2,
-            bos_token_id=None,
-        )
-    )
-
+    model = theirs(shape_for(limit), eos_token_id=END, pad_token_id=2, bos_token_id=None)
     if answers == "mixed":
         end_by_chance(model)
     folder = tempfile.mkdtemp()  # the reference policy is read from where the policy came from
@@ -217,7 +196,7 @@ def main() -> None:
         print(json.dumps(measure(args.measure, args.answers, args.steps)))
         return
     lengths = f"{LIMIT['fixed']}" if args.answers == "fixed" else f"about {MEAN}, at most {LIMIT['mixed']}"
-    print(f"{PROMPTS} prompts of {PROMPT} tokens, {GROUP} answers of {lengths} tokens each, {os.cpu_count()} cores")
+    print(f"{PROMPTS} prompts of {PROMPT} tokens, {GROUP} answers of {lengths} tokens each, {cores()} cores")
     found: dict[str, list[float]] = {}
     for _ in range(args.rounds):
         for name in args.only:

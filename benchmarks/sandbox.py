@@ -10,6 +10,7 @@ import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from underdog.lanes import cores
 from underdog.verify.sandbox.job import Job
 from underdog.verify.sandbox.local import open_local
 
@@ -24,12 +25,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300)
     count = parser.parse_args().count
-    cores = os.cpu_count() or 1
-    sandbox = open_local(weak=False, count=cores)
-    print(f"{cores} cores, load {os.getloadavg()[0]:.1f}, kept in by {', '.join(sandbox.layers)}")
+    sandbox = open_local(weak=False, count=cores())
+    print(f"{cores()} cores, load {os.getloadavg()[0]:.1f}, kept in by {', '.join(sandbox.layers)}")
     for name, job in JOBS.items():
-        with ThreadPoolExecutor(cores) as threads:
-            list(threads.map(sandbox.run, [job] * 2 * cores))  # servers start
+        with ThreadPoolExecutor(cores()) as threads:
+            list(threads.map(sandbox.run, [job] * 2 * cores()))  # servers start
             begun, start = _cpu_of(sandbox), time.monotonic()
             reports = list(threads.map(sandbox.run, [job] * count))
         seconds = time.monotonic() - start

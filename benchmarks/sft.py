@@ -8,7 +8,6 @@ the conversations' own tokens, without padding. TRL's defaults choose bfloat16 a
 float32 without checkpointing and with batches sorted by length, all cores for each operation.
 """
 
-import os
 import random
 import subprocess
 import sys
@@ -16,9 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from underdog.lanes import cores, open_lanes
+
 CONVERSATIONS, EPOCHS, ROWS = 160, 1, 16
 ARMS = ("ours", "default", "tuned")
-BARS = {"default": 3.0, "tuned": 1.3}  # times as many tokens a second (issue 6)
+BARS = {"default": 3.0, "tuned": 1.3}  # times as many tokens a second
 
 
 def conversations() -> list[dict]:
@@ -55,7 +56,6 @@ def make_folder(folder: Path) -> None:
 
 
 def ours(folder: Path) -> float:
-    from underdog.lanes import open_lanes
     from underdog.model.weights import load_pretrained
     from underdog.recipe.schema import Optimizer
     from underdog.tokens.formats import conversation
@@ -66,7 +66,7 @@ def ours(folder: Path) -> float:
     from underdog.train.taught import row_examples
     from underdog.train.trainer import Trainer
 
-    open_lanes(os.cpu_count() or 1)
+    open_lanes(cores())
     tokenizer = Tokenizer.load(folder)
     examples = [row_examples(conversation(row), tokenizer, 1024)[0] for row in conversations()]
     random.Random(2).shuffle(examples)
@@ -89,7 +89,7 @@ def trl(folder: Path, tuned: bool) -> float:
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     tokenizer = AutoTokenizer.from_pretrained(folder)
     rows = []
     for one in conversations():
