@@ -7,7 +7,8 @@ from underdog.recipe.schema import TIERS, Rate, Recipe
 from underdog.report.words import figure
 from underdog.tokens.phases import Schedule, Span
 
-_ORDER = ("demonstrations", *TIERS)
+SOURCES = ("demonstrations", *TIERS)
+"""What pretraining usually reads, best text first."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def schedule(recipe: Recipe) -> Schedule:
 def ordered(sources: Iterable[str]) -> list[str]:
     """Best text first, as everywhere; what is no tier follows by name."""
     names = set(sources)
-    first = [name for name in _ORDER if name in names]
+    first = [name for name in SOURCES if name in names]
     return [*first, *sorted(names - set(first))]
 
 

@@ -7,12 +7,11 @@ import numpy as np
 from markupsafe import Markup
 
 from underdog.recipe.schema import Recipe
-from underdog.report.plan import ordered, schedule
+from underdog.report.plan import SOURCES, ordered, schedule
 from underdog.report.series import pick, thin, trend
 from underdog.report.svg import COLOURS, SMALL, axes, draw
 from underdog.report.words import figure as number
 from underdog.report.words import percent, short
-from underdog.text.tiers import TIERS
 from underdog.tokens.phases import Span
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ _WIDTH, _HEIGHT = 400, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 6, 20, 24
 _INNER = _WIDTH - _LEFT - _RIGHT
 _MIXTURE = 156  # height of the mixture; the learning rate gets the rest
-_TONES = ("demonstrations", *TIERS)  # sources with a colour of their own
 
 
 def plan(recipe: Recipe) -> tuple[Markup, list[Span]]:
@@ -91,7 +89,7 @@ def _paint_mixture(plot: "Axes", phases: Sequence[Span]) -> None:
         base = 0.0
         for source in ordered(phase.mix):  # bottom upward
             share = phase.mix[source]
-            tone = source if source in _TONES else "other"
+            tone = source if source in SOURCES else "other"
             cell = Rectangle((phase.start, base), phase.end - phase.start, share)
             cell.set(facecolor=COLOURS[tone], edgecolor=COLOURS["paper"], linewidth=1)
             plot.add_patch(cell)
