@@ -139,7 +139,7 @@ def test_a_form_may_be_a_pydantic_model(model, tmp_path):
         (("classify", "t.csv", "--model", "x", "--label", "a", "--label", "a: b"), '"a" is said twice'),
         (("normalize", "t.csv", "--column", "text: dat"), 'no kind "dat"'),
         (("normalize", "t.csv", "--column", "txt: date"), 'no column "txt"'),
-        (("extract", "t.csv", "--model", "x", "--form", "no.json"), "no.json is not JSON"),
+        (("extract", "t.csv", "--model", "x", "--form", "no.json"), "no.json is missing"),
         (("classify", "t.csv", "--model", "x", "--label", "a", "--out", "t.csv"), "is the table itself"),
         (("classify", "t.csv", "--model", "x", "--error", "0.1"), "--error has no effect"),
         (("classify", "t.csv", "--model", "x", "--abstain", "0.1", "--held-out", "t.csv"), "give one of them"),

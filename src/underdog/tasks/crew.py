@@ -41,8 +41,13 @@ class Job(Protocol):
         ...
 
 
-def work_through(job: Job, rows: Sequence[Row], todo: Sequence[int], workers: int = 1) -> Iterator[Done]:
+def work_through(
+    job: Job, rows: Sequence[Row], todo: Sequence[int], workers: int = 1, ready: Ready | None = None
+) -> Iterator[Done]:
     """Results of the rows in `todo`, in any order. A row that is refused has an `error`; the others go on.
+
+    Args:
+        ready: the job with its model, where that is open already.
 
     Raises:
         UserError: the job cannot be opened, or its model is gone.
@@ -50,7 +55,7 @@ def work_through(job: Job, rows: Sequence[Row], todo: Sequence[int], workers: in
     workers = min(workers, len(todo))
     if not workers:
         return
-    ready = job.open()
+    ready = ready or job.open()
     if workers == 1:
         yield from ((index, _tried(ready, rows[index])) for index in todo)
         return

@@ -85,7 +85,9 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
             if path.suffix == ".csv":
                 table = csv.DictWriter(out, names)
                 table.writeheader()
-                table.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+                table.writerows(
+                    {name: as_json(value, dict | list | bool) for name, value in row.items()} for row in rows
+                )
             else:
                 out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     beside.replace(path)
@@ -98,8 +100,9 @@ def _column(values: Sequence[Any]) -> Any:
     try:
         return pa.array(values)
     except pa.ArrowException:
-        return pa.array([None if value is None else json.dumps(value, ensure_ascii=False) for value in values])
+        return pa.array([None if value is None else as_json(value, object) for value in values])
 
 
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
+def as_json(value: Any, kinds: Any = dict | list) -> Any:
+    """Values of these kinds as JSON, others as they are."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, kinds) else value

@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,13 +50,21 @@ class Classify(OnTexts):
 
     def open(self) -> Ready:
         if not self.multi:
-            classify, parallel = open_classifier(self.model, self.labels, self.abstain, self.temperature)
-            return self._ready(lambda text: classified(classify(text)), parallel)
+            return self.by(*open_classifier(self.model, self.labels, self.temperature))
         if (Path(self.model) / ABOUT).exists():
             raise UserError(f"{self.model} was tuned to one label a text: leave out --multi.")
         model = open_model(self.model)
         several = MultiClassifier(model, self.labels, self.abstain or 0.5)
         return self._ready(lambda text: {"labels": several(text)}, model.capabilities.parallel)
+
+    def by(self, classify: Callable[[str], Classified], parallel: int) -> Ready:
+        """With a classifier that is open already."""
+
+        def do(text: str) -> dict[str, Any]:
+            shares = classify(text).probabilities
+            return classified(Classified(deepest(shares, self.abstain), shares))
+
+        return self._ready(do, parallel)
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,10 @@ class Route(OnTexts):
     temperature: float = 1.0
 
     def open(self) -> Ready:
-        classify, parallel = open_classifier(self.model, self.labels, 0.0, self.temperature)
+        return self.by(*open_classifier(self.model, self.labels, self.temperature))
+
+    def by(self, classify: Callable[[str], Classified], parallel: int) -> Ready:
+        """With a classifier that is open already."""
         labels = self.labels or dict.fromkeys(served(Path(self.model))[1]["labels"], "")
         large = open_model(self.large) if self.large else None
         router = Router(classify, self.least, self.services, large, labels)
@@ -168,7 +179,7 @@ class Dialogue(OnTexts):
 
 
 def open_classifier(
-    model: str, labels: Mapping[str, str], abstain: float = 0.0, temperature: float = 1.0
+    model: str, labels: Mapping[str, str], temperature: float = 1.0
 ) -> tuple[Callable[[str], Classified], int]:
     """What `underdog tune` made, or a model with labels; and how many texts it works on side by side."""
     if (Path(model) / ABOUT).exists():
@@ -178,11 +189,11 @@ def open_classifier(
 
         def classify(text: str) -> Classified:
             shares = tuned(text).probabilities
-            return Classified(deepest(shares, abstain), shares)
+            return Classified(deepest(shares, 0.0), shares)
 
         return classify, 1
     opened = open_model(model)
-    return replace(Classifier(opened, labels, abstain), temperature=temperature), opened.capabilities.parallel
+    return Classifier(opened, labels, temperature=temperature), opened.capabilities.parallel
 
 
 def pydantic_form(where: str) -> Any:

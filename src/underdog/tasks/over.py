@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from underdog.errors import UserError
-from underdog.tasks.crew import FAILED, Job, work_through
-from underdog.tasks.files import KINDS, Row, write_table
+from underdog.tasks.crew import FAILED, Job, Ready, work_through
+from underdog.tasks.files import KINDS, Row, as_json, write_table
 
 
 def run_over(
@@ -22,6 +22,7 @@ def run_over(
     settings: Mapping[str, Any],
     workers: int = 1,
     progress: Callable[[int], None] = lambda done: None,
+    ready: Ready | None = None,
 ) -> list[Row]:
     """Writes every row with its results to `out`, in the order of the rows; returns the results.
 
@@ -29,6 +30,7 @@ def run_over(
 
     Args:
         settings: what the results depend on beside the rows; other settings, or other rows, begin anew.
+        ready: the job with its model, where that is open already.
     """
     if out.suffix not in KINDS:
         raise UserError(f"{out} is none of {', '.join(KINDS)}.")
@@ -40,7 +42,8 @@ def run_over(
         lines.write(json.dumps({"job": key}) + "\n")
         lines.writelines(json.dumps([index, result]) + "\n" for index, result in finished.items())
         progress(len(finished))
-        for index, result in work_through(job, rows, [i for i in range(len(rows)) if i not in finished], workers):
+        todo = [index for index in range(len(rows)) if index not in finished]
+        for index, result in work_through(job, rows, todo, workers, ready):
             finished[index] = result
             lines.write(json.dumps([index, result]) + "\n")
             lines.flush()
@@ -62,13 +65,9 @@ def _joined(rows: Sequence[Row], results: Sequence[Row], job: str, nested: bool)
     taken = {name for row in rows for name in row}
     names = {name: f"{job}_{name}" if name in taken else name for result in results for name in result}
     return [
-        {**row, **{names[name]: value if nested else _flat(value) for name, value in result.items()}}
+        {**row, **{names[name]: value if nested else as_json(value) for name, value in result.items()}}
         for row, result in zip(rows, results, strict=True)
     ]
-
-
-def _flat(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
 def _finished(part: Path, key: str) -> dict[int, Row]:

@@ -1,7 +1,7 @@
 """The commands of the narrow jobs: a file in, the same file with results out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from underdog.artifacts.files import read_json
 from underdog.errors import UserError
 from underdog.generate.open import open_model
-from underdog.tasks.classify import Classifier
-from underdog.tasks.crew import Job
+from underdog.tasks.classify import Classified, Classifier
+from underdog.tasks.crew import Job, Ready
 from underdog.tasks.dialog.script import load_script
 from underdog.tasks.dialog.understand import Dialog
 from underdog.tasks.entities import Entity
@@ -51,9 +52,9 @@ def classify_file(
         return _over(over, job)
     if multi:
         raise UserError("--held-out sets the threshold of one label a text: leave out --multi.")
-    judged, temperature = _judged(job, held)
-    job = replace(job, abstain=judged.threshold.value, temperature=temperature)
-    return f"{_over(over, job)}\n{_kept(judged, held)}"
+    judged = _judged(job, held)
+    job = replace(job, abstain=judged.held.threshold.value, temperature=judged.temperature)
+    return f"{_over(over, job, job.by(judged.classify, judged.parallel))}\n{_kept(judged.held, held)}"
 
 
 def route_file(
@@ -66,19 +67,17 @@ def route_file(
     costs: tuple[float, float],
 ) -> str:
     job = Route(over.column, model, 0.0, pairs(labels), pairs(services), large)
-    judged, temperature = _judged(job, held, costs, [label for label, to in job.services.items() if to == LARGE])
-    job = replace(job, least=judged.threshold.value, temperature=temperature)
-    saved = f"costs {judged.saved:.0%} less than the large model alone" if judged.threshold.kept else "nothing is saved"
-    return f"{_over(over, job)}\n{_kept(judged, held)}; {saved}"
+    judged = _judged(job, held, costs, [label for label, to in job.services.items() if to == LARGE])
+    kept = judged.held.threshold
+    job = replace(job, least=kept.value, temperature=judged.temperature)
+    saved = f"costs {judged.held.saved:.0%} less than the large model alone" if kept.kept else "nothing is saved"
+    return f"{_over(over, job, job.by(judged.classify, judged.parallel))}\n{_kept(judged.held, held)}; {saved}"
 
 
 def extract_file(over: Over, model: str, form: str) -> str:
     if ".py:" in form:
         return _over(over, Extract(over.column, model, form))
-    try:
-        wanted = json.loads(Path(form).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise UserError(f"{form} is not JSON: {problem}.") from None
+    wanted = read_json(Path(form), "A form is a file of JSON, or file.py:Class (docs/jobs.md).")
     return _over(over, Extract(over.column, model, wanted))
 
 
@@ -152,19 +151,30 @@ def pairs(said: Sequence[str]) -> dict[str, str]:
     return named
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A classifier that is open, and what held-out rows say of it."""
+
+    classify: Callable[[str], Classified]
+    parallel: int  # texts that it works on side by side
+    temperature: float
+    held: Held
+
+
 def _judged(
     job: Classify | Route, held: HeldOut, costs: tuple[float, float] = (0.0, 1.0), away: Sequence[str] = ()
-) -> tuple[Held, float]:
+) -> Judged:
     """A half of the held-out rows sets the temperature, the other half the threshold."""
     rows = read_table(held.file)
     texts, labels = texts_of(rows, job.column, held.file), texts_of(rows, held.label, held.file)
-    classify, _ = open_classifier(job.model, job.labels)
+    classify, parallel = open_classifier(job.model, job.labels)
     temperature = 1.0
     if isinstance(classify, Classifier):
         known = [(text, label) for text, label in zip(texts[::2], labels[::2], strict=True) if label in job.labels]
         classify = classify.calibrated([text for text, _ in known], [label for _, label in known])
         temperature, texts, labels = classify.temperature, texts[1::2], labels[1::2]
-    return hold_out(classify, texts, labels, held.error, 0.95, *costs, away), temperature
+    found = hold_out(classify, texts, labels, held.error, 0.95, *costs, away)
+    return Judged(classify, parallel, temperature, found)
 
 
 def _kept(judged: Held, held: HeldOut) -> str:
@@ -177,7 +187,7 @@ def _kept(judged: Held, held: HeldOut) -> str:
     )
 
 
-def _over(over: Over, job: Job) -> str:
+def _over(over: Over, job: Job, ready: Ready | None = None) -> str:
     """Runs the job; returns where its results are, and what a person must know."""
     rows = read_table(over.file)
     for column in job.columns:
@@ -189,6 +199,6 @@ def _over(over: Over, job: Job) -> str:
     bar = Progress(TextColumn(job.name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with bar:
         task = bar.add_task(job.name, total=len(rows))
-        results = run_over(rows, job, out, settings, over.workers, lambda done: bar.update(task, completed=done))
+        results = run_over(rows, job, out, settings, over.workers, lambda done: bar.update(task, completed=done), ready)
     refused = failures(results)
     return f"{out}\n{refused} of {len(rows)} rows were refused: their column says why." if refused else str(out)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from underdog.errors import UserError
+from underdog.generate.options import ContextFull
 from underdog.model.checkpoint import open_checkpoint
 from underdog.model.classifier import class_scores, load_classifier, save_classifier
 from underdog.model.decoder import Decoder
@@ -47,10 +48,11 @@ def text_ids(text: str, tokenizer: Tokenizer, context: int) -> list[int]:
     """What the model reads: the text behind its family's first token, where that has one.
 
     Raises:
-        UserError: the text is longer than the context.
+        ContextFull: the text is longer than the context.
     """
     first, last = tokenizer.special_ids()["bos_token_id"], tokenizer.end_of_text
     ids = [*([] if first is None else [first]), *tokenizer.encode(text)]
     if len(ids) > context:
-        raise UserError(f"A text has {len(ids):,} tokens; the model's context holds {context:,}.", hint="Cut it.")
+        words = f"A text has {len(ids):,} tokens; the model's context holds {context:,}."
+        raise ContextFull("text", words, hint="Cut it.")
     return ids or [last]
