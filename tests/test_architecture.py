@@ -26,7 +26,8 @@ FLOORS = [
     ["train", "synthesis", "tasks"],
     ["stages"],
     ["report", "serve"],
-    ["data_cli", "jobs_cli", "talk_cli", "warm"],
+    ["cli_options", "jobs_cli", "talk_cli", "warm"],
+    ["curate_cli", "data_cli"],
     ["cli"],
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

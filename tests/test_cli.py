@@ -55,6 +55,19 @@ def test_every_verb_has_help(verb):
     assert len(done.stdout.splitlines()) > 4
 
 
+@pytest.mark.parametrize("group", [[], ["runs"], ["data"], ["curate"]])
+def test_lists_of_verbs_are_whole(group):
+    """Every verb has a line, and none is cut at the width of a terminal."""
+    env = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run([UNDERDOG, *group, "--help"], env=env, capture_output=True, text=True, check=True)
+    assert "..." not in done.stdout.partition("Commands:")[2]
+
+
+def test_switches_are_listed():
+    done = underdog("ablate", "recipes/demo.toml")
+    assert done.returncode == 0 and "reinforce_over_sft" in done.stdout and "section.key=value" in done.stdout
+
+
 def test_dry_run_prints_settings_with_their_origin():
     done = underdog("run", "recipes/demo.toml", "--dry-run", "--set", "sft.steps=7")
     assert done.returncode == 0
@@ -81,11 +94,12 @@ def test_plan_shows_what_pretraining_would_do():
         (["run", "recipes/demo.toml", "--set", "sft.stpes=1"], ["sft.stpes", "steps"]),
         (["run", "recipes/demo.toml", "--set", "sft.steps=many"], ["sft.steps", "integer", "many"]),
         (["run", "recipes/demo.toml", "--set", "sft.steps"], ["section.key=value"]),
-        (["run", "recipes/dmeo.toml"], ["dmeo.toml", "demo.toml"]),
+        (["run", "recipes/dmeo.toml"], ["dmeo.toml", "Did you mean recipes/demo.toml?"]),
         (["run", "recipes/demo.toml", "--until", "stf"], ["stf", "sft"]),
         (["ablate", "recipes/demo.toml", "--switch", "fgwsd"], ["fgwsd", "fg_wsd"]),
-        (["chat", "runs/none"], ["runs/none"]),
-        (["runs", "show", "runs/none"], ["runs/none", "run.json"]),
+        (["chat", "runs/none"], ["no folder runs/none"]),
+        (["chat", "none.gguf"], ["no file none.gguf"]),
+        (["runs", "show", "runs/none"], ["runs/none", "run.json", "underdog runs list"]),
         (["run", "recipes/demo.toml", "--scale", "inf"], ["scale of inf"]),
         (["run", "recipes/demo.toml", "--set", "name=a/b"], ["name", "a/b", "folder"]),
         (["run", "recipes/demo.toml", "--set", "pretrain.phase.9.lr=1"], ["pretrain.phase.9.lr", "9"]),

@@ -8,12 +8,29 @@ import typer
 from typer.core import TyperGroup
 
 from underdog import jobs_cli, talk_cli, world
+from underdog.cli_options import RecipeFile, Root, Scale, Set, Text, sources
+from underdog.curate_cli import curate_app
 from underdog.data_cli import data_app
 from underdog.errors import UserError
-from underdog.talk_cli import ModelPath
+
+VERBS = (
+    *("run", "plan", "ablate", "curate", "data", "runs", "card"),
+    *("chat", "serve", "complete", "classify", "route", "extract", "entities", "normalize", "dialog", "tune", "tag"),
+    *("doctor", "merge", "sandbox"),
+)
+INTERRUPTED = 130  # how typer exits on Ctrl-C
+
+
+class _InOrder(TyperGroup):
+    """Verbs are listed in the order in which a person needs them."""
+
+    def list_commands(self, ctx):
+        return sorted(super().list_commands(ctx), key=VERBS.index)
+
 
 app = typer.Typer(
     name="underdog",
+    cls=_InOrder,
     help="Makes small language models that beat big ones, and puts them to work.\n\n"
     "Start with:  underdog run recipes/demo.toml",
     no_args_is_help=True,
@@ -23,30 +40,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 runs_app = typer.Typer(help="Look at what has been made.", no_args_is_help=True, suggest_commands=True)
-app.add_typer(runs_app, name="runs")
-app.add_typer(data_app, name="data")
-
-
-class _RunUnlessSaid(TyperGroup):
-    """`underdog curate RECIPE` stands for `underdog curate run RECIPE`."""
-
-    def parse_args(self, ctx, args):
-        if args and args[0] not in {*self.commands, "--help"}:
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
-curate_app = typer.Typer(
-    cls=_RunUnlessSaid, help="Curate a recipe's text: underdog curate RECIPE.", no_args_is_help=True
-)
-app.add_typer(curate_app, name="curate")
-
-INTERRUPTED = 130  # how typer exits on Ctrl-C
-
-RecipeFile = Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/demo.toml", show_default=False)]
-Root = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs and their artifacts.")]
-Set = Annotated[list[str], typer.Option("--set", help="Override a setting: --set sft.steps=200 (repeatable).")]
-Scale = Annotated[float, typer.Option(help="Shrink (or grow) tokens, model, context and batch together.", min=1e-12)]
+for group, name in ((runs_app, "runs"), (data_app, "data"), (curate_app, "curate")):
+    app.add_typer(group, name=name)
 
 
 @app.command()
@@ -54,7 +49,7 @@ def run(
     recipe: RecipeFile,
     set_: Set = [],  # noqa: B006  (typer reads the default, nobody changes it)
     scale: Scale = 1.0,
-    text: Annotated[list[str], typer.Option(help="Your own text instead: folder, glob or file (repeatable).")] = [],  # noqa: B006
+    text: Text = [],  # noqa: B006
     problems: Annotated[list[str], typer.Option(help="Your own problems, JSON lines (repeatable).")] = [],  # noqa: B006
     until: Annotated[str, typer.Option(help="Stop after this stage.")] = "export",
     dry_run: Annotated[
@@ -71,9 +66,9 @@ def run(
     from underdog.report import terminal
 
     if nproc > 1 and world.size() == 1 and not dry_run:
-        load_recipe(recipe, [*set_, *_sources(text, problems)], scale)  # its mistakes are told once
+        load_recipe(recipe, [*set_, *sources(text, problems)], scale)  # its mistakes are told once
         raise typer.Exit(world.launch(nproc, ["-m", "underdog.cli", *sys.argv[1:]]))
-    resolved = load_recipe(recipe, [*set_, *_sources(text, problems)], scale)
+    resolved = load_recipe(recipe, [*set_, *sources(text, problems)], scale)
     terminal.warn(resolved.warnings)
     if dry_run:
         terminal.show_settings(resolved)
@@ -102,7 +97,7 @@ def plan(
     recipe: RecipeFile,
     set_: Set = [],  # noqa: B006
     scale: Scale = 1.0,
-    text: Annotated[list[str], typer.Option(help="Your own text instead: folder, glob or file (repeatable).")] = [],  # noqa: B006
+    text: Text = [],  # noqa: B006
     runs: Root = Path("runs"),
 ) -> None:
     """Show what pretraining will do before it does anything.
@@ -116,7 +111,7 @@ def plan(
     from underdog.report import terminal
     from underdog.report.show_plan import show_plan
 
-    resolved = load_recipe(recipe, [*set_, *_sources(text, [])], scale)
+    resolved = load_recipe(recipe, [*set_, *sources(text)], scale)
     terminal.warn(resolved.warnings)
     show_plan(resolved.recipe, runs)
 
@@ -124,7 +119,10 @@ def plan(
 @app.command()
 def ablate(
     recipe: RecipeFile,
-    switch: Annotated[str, typer.Option(help='A switch by name, or "section.key=value" as its off state.')],
+    switch: Annotated[
+        str | None,
+        typer.Option(help='A switch by name, or "section.key=value" as its off state. Without it: what there is.'),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds to run with and without.", min=1)] = 3,
     set_: Set = [],  # noqa: B006
     scale: Scale = 1.0,
@@ -133,13 +131,19 @@ def ablate(
     ] = None,
     runs: Root = Path("runs"),
 ) -> None:
-    """Measure what one trick is worth: runs with it and without it, and the paired difference with its interval."""
+    """Measure what a trick is worth, by runs with and without it.
+
+    They differ in nothing else. Shown is the difference between runs of equal seeds, with its 95 % interval.
+    """
     from underdog.recipe.load import load_recipe
-    from underdog.report.ablation import show_ablation
+    from underdog.report.ablation import show_ablation, show_switches
     from underdog.report.live import LiveReporter
     from underdog.stages.ablate import ablate as measure
     from underdog.stages.switches import find_switch
 
+    if switch is None:
+        show_switches()
+        return
     resolved = load_recipe(recipe, set_, scale)
     chosen = find_switch(switch)
     with LiveReporter(resolved.recipe) as reporter:
@@ -149,7 +153,10 @@ def ablate(
 
 @app.command()
 def doctor(runs: Root = Path("runs")) -> None:
-    """Look at this machine: cores, memory, GPU, whether threads and bf16 pay, free disk; with advice."""
+    """Look at this machine: whether threads, bf16 and a GPU pay.
+
+    Cores, memory, GPU and free disk, with advice.
+    """
     from underdog.report.doctor import doctor as look
 
     look(runs)
@@ -161,7 +168,7 @@ def merge(
     adapter: Annotated[Path, typer.Argument(help="An adapter folder: PEFT's LoRA or DoRA.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder for the merged checkpoint.", show_default=False)],
 ) -> None:
-    """Put an adapter into its model: a plain checkpoint folder that computes the same."""
+    """Put an adapter into its model: a plain checkpoint folder."""
     from underdog.model import adapters
     from underdog.model.weights import load_pretrained, save_pretrained
     from underdog.tokens.tokenizer import Tokenizer
@@ -178,7 +185,10 @@ def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on; there are no passwords.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 = any that is free.", min=0, max=65535)] = 8090,
 ) -> None:
-    """Run model-written code for other machines, whose recipes say problems.sandbox = "http://…"."""
+    """Run model-written code for other machines.
+
+    Their recipes say problems.sandbox = "http://…".
+    """
     from underdog.lanes import cores
     from underdog.verify.sandbox.local import open_local
     from underdog.verify.sandbox.remote import make_server
@@ -212,72 +222,6 @@ def show_run(
     show_lineage(open_run(run))
 
 
-@curate_app.command("run")
-def curate(
-    recipe: RecipeFile,
-    set_: Set = [],  # noqa: B006
-    text: Annotated[list[str], typer.Option(help="Your own text instead: folder, glob or file (repeatable).")] = [],  # noqa: B006
-    on: Annotated[
-        str, typer.Option(help='Where the workers are: "here", or "ray" (RAY_ADDRESS, or a local one).')
-    ] = "here",
-    runs: Root = Path("runs"),
-) -> None:
-    """Curate a recipe's text and stop: what was kept, in which tier, and what went at which step.
-
-    A run that was killed goes on where it was, and underdog run takes the result over.
-    """
-    from underdog.recipe.load import load_recipe
-    from underdog.report import terminal
-    from underdog.report.curation import show_funnel
-    from underdog.report.live import LiveReporter
-    from underdog.stages.pipeline import check_stage, run_recipe
-
-    resolved = load_recipe(recipe, [*set_, *_sources(text, [])])
-    terminal.warn(resolved.warnings)
-    check_stage(resolved.recipe, "curate")
-    with LiveReporter(resolved.recipe) as reporter:
-        done = run_recipe(resolved.recipe, runs, reporter, "curate", on)
-    show_funnel(done.artifacts["curate"])
-
-
-@curate_app.command("label")
-def label_documents(
-    run: Annotated[Path, typer.Argument(help="A run with a curated corpus, e.g. runs/demo-3f9a.", show_default=False)],
-    model: ModelPath,
-    out: Annotated[Path, typer.Option(help="Where the labels go; what it holds is not asked again.")] = Path(
-        "labels.jsonl"
-    ),
-    documents: Annotated[int, typer.Option(help="How many documents, from all sources and scores.", min=1)] = 2000,
-    budget: Annotated[int | None, typer.Option(help="The most characters to send.", min=1)] = None,
-) -> None:
-    """Ask a strong model for scores from 0 to 9, which curate.labels makes an annotator of."""
-    from underdog.generate.open import open_model
-    from underdog.stages.label import label_corpus
-    from underdog.stages.pipeline import open_run
-
-    def progress(done: int, total: int) -> None:
-        typer.echo(f"\r{done:,} of {total:,}", nl=done == total, err=True)
-
-    corpus = open_run(run).artifacts["curate"].path
-    done = label_corpus(corpus, open_model(model), out, documents, budget, progress)
-    typer.echo(
-        f"{out}: {done.labelled:,} labelled now, {done.known:,} before, {done.failed:,} without a usable answer; "
-        f"{done.characters:,} characters sent."
-    )
-
-
-@curate_app.command("explain")
-def explain_document(
-    document: Annotated[str, typer.Argument(help="A document's id, or its first characters.", show_default=False)],
-    run: Annotated[Path | None, typer.Option(help="A run, e.g. runs/demo-3f9a; all of them unless said.")] = None,
-    runs: Root = Path("runs"),
-) -> None:
-    """Say why a document was dropped, or why it is in its tier: scores, rules, twin, overlap."""
-    from underdog.report.curation import explain
-
-    explain(document, runs, run)
-
-
 @app.command()
 def card(
     run: Annotated[Path, typer.Argument(help="A run, e.g. runs/demo-3f9a.", show_default=False)],
@@ -287,22 +231,6 @@ def card(
     from underdog.stages.pipeline import open_run
 
     print(card_of(open_run(run)))
-
-
-def _sources(text: list[str], problems: list[str]) -> list[str]:
-    """--text and --problems as the overrides that they stand for."""
-    overrides = []
-    if text:
-        overrides.append(f"curate.sources={_toml(text)}")
-    if problems:
-        overrides += [f"problems.files={_toml(problems)}", "problems.tasks=[]"]
-    return overrides
-
-
-def _toml(values: list[str]) -> str:
-    import json
-
-    return json.dumps(values)
 
 
 def main() -> None:

@@ -38,7 +38,10 @@ def show_data(
         bool, typer.Option("--refinement", help="Show every step that refine or reconstruct took.")
     ] = False,
 ) -> None:
-    """Show conversations as the tokens that SFT reads; those that carry loss stand out. Bad rows are named."""
+    """Show conversations as the tokens that SFT reads.
+
+    Those that carry loss stand out; bad rows are named.
+    """
     from underdog.report import show_data as show
 
     if refinement:
@@ -64,7 +67,7 @@ def refine(
     price_in: PriceIn = 0.0,
     price_out: PriceOut = 0.0,
 ) -> None:
-    """Have answers drafted, judged by a checklist and revised until they are good."""
+    """Have answers drafted, judged by a checklist and revised."""
     from underdog.synthesis.refine import Refiner, refined_row
 
     limits = (budget_tokens, budget_money, price_in, price_out)
@@ -96,7 +99,10 @@ def reconstruct(
     price_in: PriceIn = 0.0,
     price_out: PriceOut = 0.0,
 ) -> None:
-    """Have the reasoning written that leads to the answers; chains that give themselves away are dropped."""
+    """Have the reasoning written that leads to the answers.
+
+    Chains that give themselves away are dropped.
+    """
     from underdog.synthesis.reconstruct import Reconstructor, reconstructed_row
 
     limits = (budget_tokens, budget_money, price_in, price_out)
@@ -109,7 +115,10 @@ def reconstruct(
 def chains(
     source: Source, out: Annotated[Path, typer.Option(help="File for the conversations.")] = Path("chains.jsonl")
 ) -> None:
-    """Turn answers that have their reasoning into conversations that teach a model to reconstruct it."""
+    """Make conversations that teach a model to write reasoning.
+
+    They are made of answers that have theirs.
+    """
     import json
 
     from underdog.artifacts.files import write_text

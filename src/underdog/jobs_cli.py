@@ -46,9 +46,10 @@ def classify(
     workers: Workers = 1,
     out: Out = None,
 ) -> None:
-    """Sort texts into labels: probabilities from one pass over the labels, no text is generated.
+    """Sort texts into labels, with probabilities.
 
-    Names with "/" are a hierarchy ("card/lost"): where only its upper level is sure, that is the answer.
+    One pass of the model over the labels; no text is generated. Names with "/" are a hierarchy ("card/lost"): where
+    only its upper level is sure, that is the answer.
     """
     from underdog.tasks.run import HeldOut, Over, classify_file
 
@@ -77,7 +78,7 @@ def route(
     workers: Workers = 1,
     out: Out = None,
 ) -> None:
-    """Say who answers each text: a service, the local model, or a large one.
+    """Say who answers each text: a service, a local or a large model.
 
     Prints the share that is kept, its risk, and what it saves.
     """
@@ -98,7 +99,7 @@ def extract(
     workers: Workers = 1,
     out: Out = None,
 ) -> None:
-    """Fill a form from each text; every value with the place where it stands."""
+    """Fill a form from each text; every value with its place."""
     from underdog.tasks.run import Over, extract_file
 
     print(extract_file(Over(file, out, column, workers), model, form))
@@ -141,7 +142,10 @@ def normalize(
     workers: Workers = 1,
     out: Out = None,
 ) -> None:
-    """Bring dates, amounts, phone numbers, names, spelling and style to one form; every value says who decided it."""
+    """Bring dates, amounts, phones, names and spelling to one form.
+
+    Every value says who decided it: the rules, the model, or nobody.
+    """
     from underdog.tasks.normalize.place import Place
     from underdog.tasks.run import Over, normalize_file
 
@@ -161,7 +165,10 @@ def dialog(
     workers: Workers = 1,
     out: Out = None,
 ) -> None:
-    """Fill forms in a dialogue: the model turns words into commands, the script's form does the rest."""
+    """Fill forms in a dialogue, by a script.
+
+    The model turns words into commands; the script's form does the rest.
+    """
     from underdog.tasks.run import Over, dialog_file, talk
 
     if file is None:
@@ -183,7 +190,10 @@ def complete(
     temperature: Annotated[float, typer.Option(help="0: always the likeliest token.")] = 0.0,
     stop: Annotated[list[str], typer.Option(help="It ends before this text (repeatable).")] = [],  # noqa: B006
 ) -> None:
-    """Go on with a text, or fill the gap in it, as code models do; only what is new is printed."""
+    """Go on with a text, or fill the gap in it, as code models do.
+
+    Only what is new is printed.
+    """
     from underdog.tasks.complete import complete_text
 
     complete_text(model, file, here, max_tokens, temperature, stop)
@@ -196,9 +206,10 @@ def tag(
     spans: Annotated[str, typer.Option(help="The column with the spans: a list of {start, end, type}.")] = "entities",
     layers: Annotated[int, typer.Option(help="How deep spans lie in one another.", min=1, max=5)] = 1,
 ) -> None:
-    """Fit a tagger to labelled spans: a CRF over words and their shapes, with its F1 on rows it never saw.
+    """Fit a tagger to labelled spans, and judge it on unseen rows.
 
-    It is the floor that a language model has to beat: `underdog entities FILE --model FOLDER` uses it.
+    A CRF over words and their shapes, the floor that a language model has to beat: `underdog entities FILE --model
+    FOLDER` uses it.
     """
     from underdog.tasks.run import tag_file
 
@@ -227,7 +238,7 @@ def tune(
     ] = None,
     seed: int = 0,
 ) -> None:
-    """Fit a classifier to labelled rows, calibrated, with a report on rows it never saw.
+    """Fit a classifier to labelled rows, and judge it on unseen ones.
 
     TF-IDF under a linear model is the floor. With --model a language model is tuned beside it, by LoRA and a head,
     until held-out rows stop getting better; the better of both is what `underdog classify FILE --model FOLDER` uses.

@@ -36,7 +36,10 @@ def chat(
     context: Context = None,
     cache: Cache = "full",
 ) -> None:
-    """Talk to a model in the terminal. What is not set comes from the model's own generation_config.json."""
+    """Talk to a model in the terminal.
+
+    What is not set comes from the model's own generation_config.json.
+    """
     from underdog.generate.open import Loading, open_model
     from underdog.generate.options import Options
     from underdog.serve.terminal import chat as talk

@@ -89,7 +89,7 @@ def _open_folder(path: Path, loading: Loading, tell: Callable[[Footprint], None]
 def _checkpoint(path: Path) -> Path:
     """The folder with the weights."""
     if not path.exists():
-        raise UserError(f"There is no folder {path}.", hint=_where(path))
+        raise UserError(f"There is no {'file' if path.suffix == '.gguf' else 'folder'} {path}.", hint=_where(path))
     if not path.is_dir():
         raise UserError(
             f"{path} is a file; a model is a folder, or a file that ends in .gguf.",

@@ -1,6 +1,5 @@
 """A recipe from its file: TOML, the recipe it extends, presets, --scale and --set, and where each value came from."""
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +8,13 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from underdog.errors import UserError, did_you_mean
+from underdog.errors import UserError, did_you_mean, nearest
 from underdog.recipe.phases import with_budget, with_phases
 from underdog.recipe.scale import scaled
 from underdog.recipe.schema import Recipe
 from underdog.recipe.tables import above, flat, key_lines, merged, put, taken
 
+SET = "--set"
 Origins = dict[str, str]  # "sft.steps" -> "recipes/demo.toml line 41"
 
 
@@ -52,7 +52,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), scale: float = 1.0) -
     for override in overrides:
         key, value = parse_override(override)
         put(values, key, value, f'--set "{override}"')
-        origins = {**_without(origins, [key]), key: "--set"}
+        origins = {**_without(origins, [key]), key: SET}
     recipe = _with_budget(_validate(values, origins), origins)
     if scale != 1.0:
         before, recipe = dict(flat(recipe.model_dump(by_alias=True))), scaled(recipe, scale)
@@ -94,8 +94,11 @@ def _read(path: Path, chain: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Ori
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"There is no recipe {path}.", hint=_recipes_beside(path)) from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UserError(f"Recipe {path} cannot be read: {problem}.") from None
+    except OSError as problem:
+        what = f"Recipe {path} cannot be read: {problem.strerror}."
+        raise UserError(what, hint=_recipes_beside(path / "?")) from None
+    except UnicodeDecodeError:
+        raise UserError(f"Recipe {path} is not UTF-8.") from None
     try:
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as problem:
@@ -138,17 +141,18 @@ def _explained(error: Mapping[str, Any], origins: Origins) -> UserError:
         parent = _model_at(path[:-1])
         known = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
         kind = "section" if len(path) == 1 and isinstance(error.get("input"), dict) else "key"
-        return UserError(f'{where}: recipe has no {kind} "{key}".', hint=_suggestion(path, known))
+        return UserError(f'{where}: recipe has no {kind} "{key}".', hint=_suggestion(path, known, whole=where == SET))
     section = error["type"] in ("model_type", "dict_type")
     message = "should be a table of settings" if section else error["msg"].removeprefix("Value error, ")
     given = "" if isinstance(error.get("input"), dict) else f" (given: {error['input']!r})"
     return UserError(f"{where}: {key or 'recipe'}: {message}{given}.")
 
 
-def _suggestion(path: list[str], known: list[str]) -> str:
-    """The nearest key of the section, else the section that has a key of that name."""
-    if difflib.get_close_matches(path[-1], known, n=1, cutoff=0.6):
-        return did_you_mean(path[-1], known)
+def _suggestion(path: list[str], known: list[str], whole: bool) -> str:
+    """The nearest key of the section (`whole`: with the section before it, as --set wants it), else the section that
+    has a key of that name."""
+    if guess := nearest(path[-1], known):
+        return f'Did you mean "{".".join([*path[:-1], guess]) if whole else guess}"?'
     for section, field in Recipe.model_fields.items():
         model = field.annotation
         if isinstance(model, type) and issubclass(model, BaseModel) and path[-1] in model.model_fields:
@@ -249,5 +253,8 @@ def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
 
 
 def _recipes_beside(path: Path) -> str | None:
-    names = [other.name for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-    return did_you_mean(path.name, names) if names else None
+    """The recipe that was meant, or those that there are, as they can be typed."""
+    names = {other.name: other for other in path.parent.glob("*.toml")} if path.parent.is_dir() else {}
+    if guess := nearest(path.name, names):
+        return f"Did you mean {names[guess]}?"
+    return f"There are: {', '.join(map(str, sorted(names.values())))}." if names else None

@@ -5,6 +5,7 @@ from rich.table import Table
 
 from underdog.stages.ablate import Ablation
 from underdog.stages.difference import Difference
+from underdog.stages.switches import SWITCHES
 
 
 def show_ablation(result: Ablation) -> None:
@@ -21,6 +22,16 @@ def show_ablation(result: Ablation) -> None:
         console.print(f"{one.name}: {verdict(one)}", highlight=False)
     for folder in result.runs:
         console.print(f"  {folder}", highlight=False, style="dim", soft_wrap=True)
+
+
+def show_switches() -> None:
+    """What can be ablated by name."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for switch in SWITCHES.values():
+        table.add_row(switch.name, switch.help)
+    console = Console()
+    console.print(table)
+    console.print("Any other setting: --switch section.key=value, which is its off state.", highlight=False)
 
 
 def verdict(one: Difference) -> str:

@@ -1,12 +1,15 @@
 """The end of a run: the table, the card, and what to do next."""
 
+import os
+import sys
 from pathlib import Path
+from shutil import which
 
 from rich.console import Console
 from rich.table import Table
 
 from underdog.report.card import write_card
-from underdog.report.table import Interval, summary_rows
+from underdog.report.table import summary_rows
 from underdog.stages.pipeline import Run
 
 
@@ -28,12 +31,13 @@ def finish(run: Run) -> None:
     console.print(table)
     console.print(f"\nrun card   {card_of(run)}", highlight=False, soft_wrap=True)
     if "export" in run.artifacts:
-        console.print(f"chat       underdog chat {run.folder}", highlight=False, soft_wrap=True)
-        console.print(f"serve      underdog serve {run.folder}", highlight=False, soft_wrap=True)
+        for verb in ("chat", "serve"):
+            console.print(f"{verb:<10} {_program()} {verb} {run.folder}", highlight=False, soft_wrap=True)
 
 
-def _interval(found: Interval | None) -> str:
-    return f"{found.mean:.1%} [{found.low:.1%}, {found.high:.1%}]" if found else ""
+def _program() -> str:
+    """How this program is called: by its path where it is not on PATH, as after `make demo`."""
+    return "underdog" if which("underdog") else os.path.relpath(Path(sys.executable).with_name("underdog"))
 
 
 def card_of(run: Run) -> Path:

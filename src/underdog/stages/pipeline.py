@@ -132,7 +132,7 @@ def _made_before(folder: Path, made: dict[str, str]) -> dict[str, str]:
 def open_run(folder: Path) -> Run:
     """Reads a run back from its folder."""
     if not (folder / RECORD).exists():
-        raise UserError(f"{folder} is not a run: it has no {RECORD}.", hint="underdog runs lists the runs.")
+        raise UserError(f"{folder} is not a run: it has no {RECORD}.", hint="underdog runs list shows what there is.")
     record = read_json(folder / RECORD)
     try:
         recipe = Recipe.model_validate(record["recipe"])
