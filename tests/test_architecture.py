@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,15 @@ def test_no_circles():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_is_long(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_the_package_brings_every_file_along():
+    """What an installed copy reads beside its code: pages, templates, tables."""
+    settings = tomllib.loads((ROOT.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["underdog"]
+    found = {path for pattern in patterns for path in ROOT.glob(pattern)}
+    beside = {path for path in ROOT.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert beside and not beside - found
 
 
 @pytest.mark.parametrize("light", ["artifacts", "recipe", "text", "verify", "cli"])
