@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from underdog.errors import UserError
-from underdog.verify.problem_files import load_problems, read_problems, reference_answer, write_problems
+from underdog.verify.problem import reference_answer
+from underdog.verify.problem_files import load_problems, read_problems, write_problems
 from underdog.verify.sandbox import choose
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

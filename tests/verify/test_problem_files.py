@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from underdog.errors import UserError
 from underdog.tokens.messages import Message
-from underdog.verify.problem import Problem, Worked
-from underdog.verify.problem_files import load_problems, read_problems, reference_answer, write_problems
+from underdog.verify.problem import Problem, Worked, reference_answer
+from underdog.verify.problem_files import load_problems, read_problems, write_problems
 
 
 def read(tmp_path, *records):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from underdog.errors import UserError, did_you_mean
 from underdog.verify.gym import draw, get_task, worked_tasks
 from underdog.verify.oracle import chance
-from underdog.verify.problem import Problem
-from underdog.verify.problem_files import Loaded, load_problems, reference_answer, write_problems
+from underdog.verify.problem import Problem, reference_answer
+from underdog.verify.problem_files import Loaded, load_problems, write_problems
 from underdog.verify.splits import SPLITS, split
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from random import Random
 
-from underdog.verify.problem import Problem
-from underdog.verify.problem_files import reference_answer
+from underdog.verify.problem import Problem, reference_answer
 from underdog.verify.registry import get_verifier, verify_all
 
 

@@ -34,6 +34,17 @@ class Problem:
         return [*self.prompt, Message("assistant", self.worked.answer, self.worked.reasoning)]
 
 
+def reference_answer(problem: Problem) -> str | None:
+    """The right answer, where one is written down."""
+    if problem.worked:
+        return problem.worked.answer
+    for place in (problem.data, problem.data.get("entry") or {}):
+        for name in ("answer", "solution"):
+            if isinstance(place.get(name), str):
+                return place[name]
+    return None
+
+
 class Outcome(Enum):
     """How a judgement ended."""
 
