@@ -81,10 +81,10 @@ def run(
     check_stage(resolved.recipe, until)
     check_processes(resolved.recipe.compute)
     world.join()
-    if resolved.recipe.compute.precision == "bf16":
-        from underdog.train.hardware import bf16_warning
+    if resolved.recipe.compute.precision != "float32":
+        from underdog.train.hardware import precision_warning
 
-        terminal.warn(bf16_warning(resolved.recipe.compute))
+        terminal.warn(precision_warning(resolved.recipe.compute))
     with LiveReporter(resolved.recipe) as reporter:
         done = run_recipe(resolved.recipe, runs, reporter, until)
     if world.rank() == 0:

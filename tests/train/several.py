@@ -42,7 +42,7 @@ def examples(step):
     return [Example(source.choices(range(VOCABULARY), k=length), [True] * length) for length in lengths]
 
 
-def stage(folder, steps, strategy, kind="muon", fatal=None, full=None):
+def stage(folder, steps, strategy, kind="muon", shape=SHAPE, fatal=None, full=None):
     """Trains, with the state saved before every step; the last weights are in last.safetensors.
 
     `fatal` says (rank, n): that process kills itself at its n-th wait for the disk. `full` says the same of a disk
@@ -53,7 +53,7 @@ def stage(folder, steps, strategy, kind="muon", fatal=None, full=None):
         if moment and moment[0] == world.rank():
             _at_sync(moment[1], deed)
     out = Draft(folder) if strategy.leads else JoinedDraft(folder)
-    model = Decoder(ModelConfig.from_recipe(SHAPE, VOCABULARY)).initialise(1)
+    model = Decoder(ModelConfig.from_recipe(shape, VOCABULARY)).initialise(1)
     trainer = Trainer(model, Optimizer(kind=kind), next_token, strategy)
     run = Resumable(out, trainer, steps)
     for step in run.steps():

@@ -160,3 +160,15 @@ def test_bfloat16_stays_near(several, calm, tmp_path):
     for exact, rough in zip(records(calm("muon")), records(tmp_path), strict=True):
         assert rough["loss"] == pytest.approx(exact["loss"], rel=0.03)
     assert all(weight.dtype == torch.float32 for weight in weights(tmp_path).values())
+
+
+def test_float8_stays_near(several, tmp_path):
+    shape = several.SHAPE.model_copy(update={"head_width": 16, "ffn": 32})  # sides that float8 products take
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    compute = Compute(precision="fp8", activation_checkpointing=True)
+    assert several.together(tmp_path / "two", STEPS, shape=shape, compute=compute) == [0, 0]
+    several.alone(tmp_path / "one", STEPS, shape=shape)
+    for exact, rough in zip(records(tmp_path / "one"), records(tmp_path / "two"), strict=True):
+        assert rough["loss"] == pytest.approx(exact["loss"], rel=0.05)
+    assert all(weight.dtype == torch.float32 for weight in weights(tmp_path / "two").values())

@@ -209,9 +209,10 @@ class Export(Section):
 class Compute(Section):
     """How pretraining and SFT are computed: what a step costs. Only `precision` changes what is learned."""
 
-    precision: Literal["float32", "bf16"] = "float32"
-    """`bf16` multiplies in bfloat16 and keeps weights, sums of gradients and moments in float32. CPUs without units
-    for it are about four times slower with it: `underdog doctor` measures."""
+    precision: Literal["float32", "bf16", "fp8"] = "float32"
+    """`bf16` multiplies in bfloat16 and keeps weights, sums of gradients and moments in float32. `fp8` has the blocks'
+    matrices in float8 on top of it (needs torchao). Machines without units for them are slower with them: `underdog
+    doctor` measures."""
     activation_checkpointing: bool = False
     """Keep only each block's input and compute the rest again in the backward pass: a third more arithmetic, a
     fraction of the memory."""

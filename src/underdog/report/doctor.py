@@ -51,7 +51,9 @@ def examine(folder: Path) -> Iterator[Finding]:
     yield Finding("CPU", f"{count} core{'s' if count > 1 else ''}, {one:,.0f} GFLOP/s of float32 products on one")
     if count > 1:
         yield _lanes(count, hardware.float32_rate(lanes=count) / one, hardware.float32_rate(threads=count) / one)
-    yield _bf16(hardware.bf16_speed())
+    bf16 = hardware.speed("bf16")
+    yield _bf16(bf16)
+    yield _fp8(max(1.0, bf16))
 
 
 def _memory(total: float, free: float) -> Finding:
@@ -94,6 +96,19 @@ def _lanes(count: int, side_by_side: float, spread: float) -> Finding:
 
 
 def _bf16(speed: float) -> Finding:
-    if speed >= hardware.BF16_PAYS:
+    if speed >= hardware.PAYS:
         return Finding("bf16", f"{speed:.1f} times the speed of float32: --set compute.precision=bf16")
     return Finding("bf16", f"{speed:.2f} times the speed of float32: stay with float32, the default")
+
+
+def _fp8(next_best: float) -> Finding:
+    """`next_best`: products in float32 or bfloat16, whichever is faster, in the time of one in float32."""
+    if hardware.device() == "cpu":
+        return Finding("fp8", hardware.IMITATED)
+    try:
+        speed = hardware.speed("fp8") / next_best
+    except UserError as problem:
+        return Finding("fp8", str(problem))
+    if speed >= hardware.PAYS:
+        return Finding("fp8", f"{speed:.1f} times the speed of the next best: --set compute.precision=fp8")
+    return Finding("fp8", f"{speed:.2f} times the speed of the next best: it does not pay here")

@@ -9,9 +9,13 @@ import torch
 
 from underdog.generate.footprint import free_memory
 from underdog.recipe.schema import Compute
+from underdog.train.float8 import check_float8, product_in_float8
 
 ROWS, WIDTH = 512, 768  # of the probes' products: a part of a batch through a small model
-BF16_PAYS = 1.3  # times as many products as in float32 from which bfloat16 is worth its rounding
+OF_GPU = 16_384, 4_096  # the same where a GPU computes: smaller ones only wait for it to begin
+PAYS = 1.3  # times as many products as in the next wider numbers from which fewer bits are worth their rounding
+
+IMITATED = "A CPU only imitates fp8: it rounds as a GPU would and takes longer than in float32."
 
 
 def memory() -> tuple[float, float]:
@@ -29,21 +33,41 @@ def gpus() -> list[str]:
     return [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for gpu in found]
 
 
-def bf16_speed(seconds: float = 0.3) -> float:
-    """Products in bfloat16 in the time of one in float32, on a GPU where there is one, else on one core."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    x, w = torch.randn(ROWS, WIDTH, device=device), torch.randn(WIDTH, WIDTH, device=device)
+def device() -> str:
+    """What computes here."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def speed(precision: str, seconds: float = 0.3) -> float:
+    """Products in bfloat16 ("bf16") or float8 ("fp8") in the time of one in float32, on a GPU where there is one, else
+    on one core. Float8 numbers are made anew for each, as training makes them.
+
+    Raises:
+        UserError: this GPU does not multiply in float8.
+    """
+    if precision == "fp8":
+        check_float8(device())
+    rows, width = OF_GPU if device() == "cuda" else (ROWS, WIDTH)
+    x, w = torch.randn(rows, width, device=device()), torch.randn(width, width, device=device())
     half_x, half_w = x.bfloat16(), w.bfloat16()
     with _threads(1):
         exact = _rate(lambda: x @ w, seconds)
-        return _rate(lambda: half_x @ half_w, seconds) / exact
+        fewer = {"bf16": lambda: half_x @ half_w, "fp8": lambda: product_in_float8(half_x, half_w)}[precision]
+        return _rate(fewer, seconds) / exact
 
 
-def bf16_warning(compute: Compute) -> list[str]:
-    """What to say where bfloat16 is asked of a machine that has no units for it."""
-    if compute.precision != "bf16" or (speed := bf16_speed()) >= 1.0:
+def precision_warning(compute: Compute) -> list[str]:
+    """What to say where few bits are asked of a machine that has no units for them.
+
+    Raises:
+        UserError: this GPU does not multiply in float8, or torchao is missing.
+    """
+    if compute.precision == "fp8" and device() == "cpu":
+        check_float8("cpu")
+        return [IMITATED]
+    if compute.precision == "float32" or (found := speed(compute.precision)) >= 1.0:
         return []
-    return [f"bf16 is {1 / speed:.1f} times slower than float32 here: this machine has no units for it."]
+    return [f"{compute.precision} is {1 / found:.1f} times slower than float32 here: no units for it."]
 
 
 def float32_rate(lanes: int = 1, threads: int = 1, seconds: float = 0.5) -> float:

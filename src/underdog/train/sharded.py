@@ -43,7 +43,7 @@ class Sharded(Strategy):
         super().place(model)
         mesh = init_device_mesh(self.device, (world.size(),))
         policy = MixedPrecisionPolicy(cast_forward_inputs=False)  # rotary angles keep their precision
-        if self.compute.precision == "bf16":
+        if self.compute.precision != "float32":
             policy = replace(policy, param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
         for module in (*model.model.layers, model):
             fully_shard(module, mesh=mesh, mp_policy=policy)

@@ -21,6 +21,7 @@ from underdog.lanes import side_by_side
 from underdog.model.decoder import Decoder
 from underdog.recipe.schema import Compute
 from underdog.train.batch import Batch
+from underdog.train.float8 import use_float8
 from underdog.train.objectives import Objective, Sums
 from underdog.world import ALONE
 
@@ -48,7 +49,9 @@ class Strategy(ABC):
     def place(self, model: Decoder) -> None:
         """Readies a model for training, in place. Optimizers are built after it."""
         model.to(self.device)
-        if self.compute.precision == "bf16":
+        if self.compute.precision == "fp8":
+            use_float8(model)
+        if self.compute.precision != "float32":
             model.forward = in_bfloat16(model.forward)
         for block in model.model.layers:
             if self.compute.activation_checkpointing:
