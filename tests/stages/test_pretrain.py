@@ -11,7 +11,10 @@ from underdog.recipe.schema import Phase, Spikes
 from underdog.report.show_plan import show_plan
 from underdog.stages.pipeline import already_made
 from underdog.stages.pretrain import pretrain
+from underdog.stages.tokenize import tokenize
 from underdog.tokens.phases import Schedule
+from underdog.tokens.shards import Shard
+from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.trainer import Trainer
 
 PHASES = ["warm-up", "stable", "decay"]
@@ -38,6 +41,20 @@ def test_it_writes_a_checkpoint_and_what_was_seen(made):
     assert 0 <= artifact.metrics["continuations"]["accuracy"] <= 1 and artifact.metrics["skipped_steps"] == 0
     held_out = [record for record in artifact.log() if "held_out" in record]
     assert {record["phase"]: record["held_out"] for record in held_out} == artifact.metrics["held_out_loss"]
+
+
+def test_the_share_that_is_held_out_is_the_recipes(made, make):
+    settings = made.recipe.tokenizer.model_copy(update={"held_out_share": 0.3})
+    few = made.artifacts["tokenize"]
+    many = make(tokenize, settings, made.artifacts["curate"], made.artifacts["problems"])
+    good = sum(Shard(many.path, name).documents for name in ("top", "high", "held-out"))
+    assert 0.2 < Shard(many.path, "held-out").documents / good < 0.4
+    assert set(held_out_texts(few)) < set(held_out_texts(many))  # whoever asks for more keeps what there was
+
+
+def held_out_texts(artifact):
+    tokenizer, shard = Tokenizer.load(artifact.path), Shard(artifact.path, "held-out")
+    return [tokenizer.decode(shard.read(one, 0, 10_000).tolist()) for one in range(shard.documents)]
 
 
 def test_seeds_and_nothing_else_change_the_weights(made, make):

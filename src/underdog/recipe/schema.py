@@ -120,7 +120,9 @@ class Tokenizer(Section):
     splitter: Literal["qwen2", "llama-bpe", "gpt-2"] = "qwen2"
     """Pre-tokenizer pattern, by the name that llama.cpp knows it by."""
     held_out: list[Tier] = ["top", "high"]
-    """Tiers of which 3 % of the documents are read by no phase: the loss on them is reported tier by tier."""
+    """Tiers of which some documents are read by no phase: the loss on them is reported tier by tier."""
+    held_out_share: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    """Of the documents of those tiers."""
 
 
 class Rate(Section):

@@ -15,7 +15,6 @@ from underdog.tokens.tokenizer import Tokenizer
 from underdog.verify.problem import Problem
 from underdog.verify.problem_files import read_problems
 
-HELD_OUT = 0.03  # share of the documents that no phase reads: the loss on them is the one to trust
 GOOD = ("high", "top")  # tiers of the text that the main held-out loss is on
 TABLES_SEED = 0  # the order of the facts; the tables themselves hold no chance
 
@@ -26,7 +25,8 @@ def tokenize(settings: Settings, curated: Artifact, problems: Artifact, out: Dra
     stage): `arithmetic` and `demonstrations`."""
     tiers = {tier: list(read_tier(curated.path, tier)) for tier in TIERS}
     demonstrations = read_problems(problems.path / "demonstrations.jsonl")
-    apart = {tier: [doc for doc in tiers[tier] if _is_held_out(doc.id)] for tier in settings.held_out}
+    share = settings.held_out_share
+    apart = {tier: [doc for doc in tiers[tier] if _is_held_out(doc.id, share)] for tier in settings.held_out}
     held_out = [doc for tier in GOOD for doc in apart.get(tier, [])]
     gone = {doc.id for docs in apart.values() for doc in docs}
     kept = {tier: [doc for doc in docs if doc.id not in gone] for tier, docs in tiers.items()}
@@ -34,7 +34,7 @@ def tokenize(settings: Settings, curated: Artifact, problems: Artifact, out: Dra
     if not held_out or not any(kept.values()):
         documents = sum(map(len, tiers.values()))
         raise UserError(
-            f"Curation kept {documents} documents: too few to train on and hold out {HELD_OUT:.0%} of the good ones.",
+            f"Curation kept {documents} documents: too few to train on and hold out {share:.0%} of the good ones.",
             hint="Add text to curate.sources, or raise the shares in curate.keep.",
         )
 
@@ -78,6 +78,6 @@ def _as_text(problem: Problem) -> str:
     return "\n".join(part for message in problem.conversation() for part in (message.reasoning or "", message.content))
 
 
-def _is_held_out(document_id: str) -> bool:
+def _is_held_out(document_id: str, share: float) -> bool:
     """By the document's own digest, so that the choice does not move when others come or go."""
-    return int(hashlib.sha256(document_id.encode()).hexdigest()[:8], 16) < HELD_OUT * 2**32
+    return int(hashlib.sha256(document_id.encode()).hexdigest()[:8], 16) < share * 2**32

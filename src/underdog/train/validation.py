@@ -20,6 +20,7 @@ GOOD = "held-out"  # the good tiers together
 MOST = 32_768  # tokens that the loss on the good text is taken over
 MOST_OF_TIER = 8_192  # and that on a single tier
 PIECE = 32  # tokens of a beginning, and of what may follow it
+MOST_TEXTS = 2_048  # that are asked how they go on
 
 
 class HeldOut:
@@ -50,7 +51,7 @@ def held_out_loss(model: Decoder, shard: Shard, context: int, most: int = MOST) 
     return -sum(side_by_side(loss, parts)) / sum(float(part.weights_N.sum()) for part in parts)
 
 
-def continuations(model: Decoder, shard: Shard, choices: int = 4, most: int = 512) -> tuple[float, int]:
+def continuations(model: Decoder, shard: Shard, choices: int = 4, most: int = MOST_TEXTS) -> tuple[float, int]:
     """How often the true continuation of a held-out text is likelier than those of others, and over how many texts.
 
     A beginning of 32 tokens, and 32 tokens that may follow it: its own, and those of three other documents (the form
