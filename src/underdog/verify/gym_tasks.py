@@ -1,4 +1,4 @@
-"""Ten tasks: their difficulty, their prompts and their worked solutions (gym.py says what a task is).
+"""Ten tasks: their difficulty, their prompts and their worked solutions (gym_types.py says what a task is).
 
 Every docstring shows one worked solution. What differs from reasoning-gym's own wording is said there too.
 """
@@ -9,7 +9,8 @@ from itertools import permutations
 from random import Random
 from typing import NamedTuple
 
-from underdog.verify.gym import Cast, Entry, task
+from underdog.verify.gym_entries import Entry
+from underdog.verify.gym_types import Cast, Task, task
 from underdog.verify.problem import Worked
 
 _WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -257,3 +258,7 @@ def calendar_arithmetic(entry: Entry) -> Cast:
     steps += [f"{day} {_WEEK[(start + direction * day) % 7]}" for day in range(days + 1)]
     prompt = entry["question"].split("? ")[0] + "?"
     return Cast(prompt, "text", {"answer": target}, f"{_WEEK[start]} {offset}", Worked("\n".join(steps), target))
+
+
+TASKS = {one.name: one for one in [*globals().values()] if isinstance(one, Task)}
+"""By name."""
