@@ -68,9 +68,7 @@ def serve(
     answers: Annotated[
         int | None, typer.Option(help="Answers drawn at once; each may fill the context.", min=1, max=256)
     ] = None,
-    api_key: Annotated[
-        list[str], typer.Option(help="Ask for this key (repeatable).", envvar="UNDERDOG_SERVER_KEY")
-    ] = [],  # noqa: B006
+    api_key: ServerKeys = [],  # noqa: B006
     cors: Annotated[list[str], typer.Option(help="Let scripts of this origin ask (repeatable).")] = [],  # noqa: B006
     grace: Annotated[float, typer.Option(help="Seconds that answers get to end after Ctrl-C.", min=0)] = 5.0,
     inside: Annotated[int, typer.Option(help="Requests drawn or waiting; the next gets a 429.", min=1)] = 64,

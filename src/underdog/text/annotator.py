@@ -5,9 +5,8 @@ dimension is a head over hashed words and pairs and over the twenty counted sign
 that it is named after.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,9 +121,3 @@ def top_precision(labels: NDArray, predicted: NDArray, share: float = 0.1) -> fl
 def _mean_ranks(values: NDArray) -> NDArray[np.float64]:
     _, places, sizes = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(sizes) - (sizes - 1) / 2)[places]
-
-
-def agreement_table(agreement: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Rows for a report, the best agreement first."""
-    rows = [{"signal": name, **figures} for name, figures in agreement.items()]
-    return sorted(rows, key=lambda row: -row["spearman"])
