@@ -1,7 +1,8 @@
 """Errors that a person can mend, and the guess at what they meant."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -26,3 +27,18 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     choices = sorted(choices)
     guess = nearest(name, choices)
     return f'Did you mean "{guess}"?' if guess else f"Known: {', '.join(choices)}."
+
+
+@contextmanager
+def extra(name: str, what: str) -> Iterator[None]:
+    """Around the imports that an extra brings: where one is missing, the error says what to install.
+
+    with extra("tune", "Tuning"):
+        from sklearn.svm import LinearSVC
+    """
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        raise UserError(
+            f"{what} needs {missing.name}, which is not installed.", hint=f'pip install "underdog[{name}]"'
+        ) from None

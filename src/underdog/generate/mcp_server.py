@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from underdog.errors import UserError
+from underdog.errors import UserError, extra
 from underdog.tokens.messages import Message, ToolCall
 
 
@@ -23,11 +23,9 @@ class McpServer:
 
     def __enter__(self) -> "McpServer":
         """Raises UserError: the server cannot be reached or started."""
-        try:
+        with extra("mcp", "An MCP server"):
             import mcp
             from anyio.from_thread import start_blocking_portal
-        except ModuleNotFoundError:
-            raise UserError("MCP servers need the mcp library.", hint='pip install "underdog[mcp]"') from None
         server = self._server
         if not isinstance(server, str) and isinstance(server, Sequence):
             server = mcp.StdioServerParameters(command=server[0], args=list(server[1:]))

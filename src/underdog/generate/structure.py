@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from underdog.errors import UserError
+from underdog.errors import UserError, extra
 from underdog.generate.json_schema import equal_schema, places
 from underdog.tokens.tokenizer import END_THINK, THINK
 
@@ -167,8 +167,6 @@ def _bytes_tokenizer(lib: ModuleType) -> Any:
 
 
 def library() -> ModuleType:
-    try:
+    with extra("structure", "Structured output"):
         import llguidance
-    except ModuleNotFoundError:
-        raise UserError("Structured output needs llguidance.", hint='pip install "underdog[structure]"') from None
     return llguidance

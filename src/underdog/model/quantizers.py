@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from underdog.errors import UserError
+from underdog.errors import extra
 from underdog.lanes import cores
 from underdog.model.config import ModelConfig
 from underdog.tokens.gguf import library
@@ -74,10 +74,8 @@ def _block(stored: str) -> int:
 
 
 def _ggml_quantize_chunk() -> Any:
-    try:
+    with extra("cpu", "q4_k_m"):
         from xllamacpp import xllamacpp
-    except ModuleNotFoundError:
-        raise UserError("q4_k_m needs llama.cpp's quantisers.", hint='pip install "underdog[cpu]"') from None
     chunk = ctypes.CDLL(xllamacpp.__file__).ggml_quantize_chunk
     whole = ctypes.c_int64
     chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, whole, whole, whole, ctypes.c_void_p]

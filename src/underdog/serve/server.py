@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from underdog.errors import UserError
+from underdog.errors import UserError, extra
 from underdog.generate.session import Model
 
 if TYPE_CHECKING:
@@ -87,13 +87,11 @@ def address(listening: socket.socket, host: str) -> str:
 
 def build_server(served: Model, limits: "Limits | None" = None) -> "uvicorn.Server":
     """A server for sockets that are bound already; `should_exit` stops it."""
-    try:
+    with extra("serve", "Serving"):
         import uvicorn
 
         from underdog.serve.app import create_app
         from underdog.serve.guard import Limits
-    except ModuleNotFoundError as problem:
-        raise UserError(f"Serving needs {problem.name}.", hint='pip install "underdog[serve]"') from None
 
     limits = limits or Limits()
     app = create_app(served, limits)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from underdog.errors import UserError
+from underdog.errors import UserError, extra
 from underdog.tasks.tuned import Tuned, write_about
 
 HEAD = "head.safetensors"
@@ -60,8 +60,9 @@ class Floor(Tuned):
 
 
 def fit_floor(texts: Sequence[str], labels: Sequence[str]) -> Floor:
-    from scipy.sparse import hstack
-    from sklearn.svm import LinearSVC
+    with extra("tune", "Tuning"):
+        from scipy.sparse import hstack
+        from sklearn.svm import LinearSVC
 
     views = [_vectorizer(form) for form in VIEWS]
     rows = hstack([view.fit_transform(texts) for view in views]).tocsr()
@@ -73,8 +74,6 @@ def fit_floor(texts: Sequence[str], labels: Sequence[str]) -> Floor:
 
 
 def _vectorizer(form: Mapping[str, Any], vocabulary: Mapping[str, int] | None = None) -> Any:
-    try:
+    with extra("tune", "A classifier by TF-IDF"):
         from sklearn.feature_extraction.text import TfidfVectorizer
-    except ModuleNotFoundError:
-        raise UserError("Tuning needs scikit-learn.", hint='pip install "underdog[tune]"') from None
     return TfidfVectorizer(**form, vocabulary=vocabulary, dtype=np.float32)

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from underdog.errors import UserError
+from underdog.errors import UserError, extra
 from underdog.tasks.entities import Entity
 
 ABOUT = "tagger.json"
@@ -144,8 +144,6 @@ def _spans(text: str, words: Sequence[re.Match[str]], marks: Sequence[str]) -> I
 
 
 def library() -> Any:
-    try:
+    with extra("tag", "A tagger"):
         import pycrfsuite
-    except ModuleNotFoundError:
-        raise UserError("Taggers need python-crfsuite.", hint='pip install "underdog[tag]"') from None
     return pycrfsuite

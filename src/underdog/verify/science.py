@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from underdog.errors import UserError
+from underdog.errors import extra
 from underdog.verify.answers import folded, parse_number
 from underdog.verify.mathematics import final_answer
 from underdog.verify.problem import Verdict
@@ -100,10 +100,6 @@ def quantity(text: str) -> Any:
 
 @cache
 def _units() -> Any:
-    try:
+    with extra("verify", 'The verifier "quantity"'):
         import pint
-    except ImportError as error:
-        raise UserError(
-            'The verifier "quantity" needs Pint, which is not installed.', hint='pip install "underdog[verify]"'
-        ) from error
     return pint.UnitRegistry()

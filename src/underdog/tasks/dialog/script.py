@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from underdog.errors import UserError, did_you_mean
+from underdog.errors import UserError, did_you_mean, extra
 from underdog.tasks.normalize.place import Place
 
 Text = Field(min_length=1)
@@ -124,10 +124,8 @@ def load_script(path: Path) -> Script:
     Raises:
         UserError: there is no such file, or it is no script.
     """
-    try:
+    with extra("dialog", "A script"):
         import yaml
-    except ModuleNotFoundError:
-        raise UserError("Scripts need PyYAML.", hint='pip install "underdog[dialog]"') from None
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         said = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from underdog.errors import UserError, did_you_mean
+from underdog.errors import UserError, did_you_mean, extra
 
 LANGUAGES = ("en", "ru")
 PREFER = ("current_period", "past", "future")
@@ -77,8 +77,5 @@ class Place:
 
 
 def library(name: str) -> ModuleType:
-    try:
+    with extra("normalize", "Normalising"):
         return import_module(name)
-    except ModuleNotFoundError:
-        package = name.partition(".")[0]
-        raise UserError(f"Normalising needs {package}.", hint='pip install "underdog[normalize]"') from None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from underdog.errors import UserError
+from underdog.errors import extra
 
 LARGEST = 32 << 20
 """Bytes. A larger record is set aside: it would take many times as much memory."""
@@ -87,8 +87,6 @@ def _decompressed(parts: Iterator[bytes], suffix: str) -> Iterator[bytes]:
 def _decompressor(suffix: str) -> Any:
     if suffix == ".gz":
         return zlib.decompressobj(wbits=31)
-    try:
+    with extra("curate", "Reading .zst files"):
         import zstandard
-    except ImportError:
-        raise UserError("Reading .zst files needs the package zstandard.", hint='Install "underdog[curate]".') from None
     return zstandard.ZstdDecompressor().decompressobj()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from underdog.errors import UserError
+from underdog.errors import extra
 from underdog.text.document import Found, Reject, make_document
 from underdog.text.readers.span import Span
 from underdog.text.readers.streams import LARGEST, CutShort, read_whole
@@ -57,10 +57,8 @@ def read_warc(span: Span) -> Iterator[Found]:
 
 def _responses(path: Path, start: int, span: Span) -> Iterator[tuple[int, Found | None]]:
     """(where the record begins, what became of it) from `start` on; None for pages of other kinds."""
-    try:
+    with extra("curate", "Reading WARC"):
         from fastwarc.warc import ArchiveIterator, WarcRecordType
-    except ImportError:
-        raise _missing() from None
     with path.open("rb") as file:
         file.seek(start)
         for record in ArchiveIterator(file, record_types=WarcRecordType.response, parse_http=True):
@@ -117,14 +115,8 @@ def _depth(page: bytes) -> int:
 
 
 def _library() -> tuple[Any, Any, Any]:
-    try:
+    with extra("curate", "Reading HTML"):
         from resiliparse.extract.html2text import extract_plain_text
         from resiliparse.parse.encoding import detect_encoding
         from resiliparse.parse.html import HTMLTree
-    except ImportError:
-        raise _missing() from None
     return extract_plain_text, HTMLTree, detect_encoding
-
-
-def _missing() -> UserError:
-    return UserError("Reading HTML and WARC needs the package resiliparse.", hint='Install "underdog[curate]".')
