@@ -2,15 +2,14 @@
 
     python benchmarks/teach.py [--runs FOLDER] [--seeds 3] [--first 1] [--only NAME …]
 
-recipes/ablations/teach.toml says what is trained. Started again after a stop, it goes on: what is made is not made
-anew. Comparisons are paired by seed; "seconds of its stage" is what either arm took, so that equal compute can be seen.
+recipes/ablations/teach.toml and reconstruct.toml say what is trained. Started again after a stop, it goes on: what is
+made is not made anew. Comparisons are paired by seed; "seconds of its stage" is what either arm took, so that equal
+compute can be seen.
 """
 
 import argparse
-import json
 from pathlib import Path
 
-from underdog.data_cli import chains, reconstruct
 from underdog.recipe.load import load_recipe
 from underdog.report.ablation import show_ablation
 from underdog.report.live import LiveReporter
@@ -18,17 +17,17 @@ from underdog.stages.ablate import ablate
 from underdog.stages.pipeline import Run, run_recipe
 from underdog.stages.switches import find_switch
 
-RECIPE = Path(__file__).parents[1] / "recipes/ablations/teach.toml"
+RECIPES = Path(__file__).parents[1] / "recipes/ablations"
+TEACH, RECONSTRUCT = RECIPES / "teach.toml", RECIPES / "reconstruct.toml"
 TEACHER = ["name=teacher", "sft.steps=450", "reinforce.steps=30"]
 PAIRS = ["distill.steps=40"]
 COMPARISONS = {
-    "reconstructed reasoning over answers alone": ("reasoning", []),
-    "DPD over the same time of SFT": ("distill_over_sft", PAIRS),
-    "DPD over DPO": ("dpd_over_dpo", PAIRS),
-    "DPD over distillation": ("dpd_over_distillation", PAIRS),
-    "on-policy distillation over reinforcement": ("distill_over_reinforce", ["distill.steps=30"]),
+    "reconstructed reasoning over answers alone": ("reconstruct", RECONSTRUCT, []),
+    "DPD over the same time of SFT": ("distill_over_sft", TEACH, PAIRS),
+    "DPD over DPO": ("dpd_over_dpo", TEACH, PAIRS),
+    "DPD over distillation": ("dpd_over_distillation", TEACH, PAIRS),
+    "on-policy distillation over reinforcement": ("distill_over_reinforce", TEACH, ["distill.steps=30"]),
 }
-CHAINS = 500  # demonstrations that keep their reasoning: the chain-completion model learns from them
 
 
 def main() -> None:
@@ -47,10 +46,8 @@ def main() -> None:
     base, strong = (teacher.artifacts[stage].path.resolve() for stage in ("pretrain", "reinforce"))
     common = [f"base={base}", f"distill.teacher={strong}", f"seed={args.first}", *args.overrides]
     for name in args.only:
-        switch, settings = COMPARISONS[name]
-        if switch == "reasoning":
-            settings = [f'sft.data=["{reconstructed(args.runs, teacher, base)}"]']
-        resolved = load_recipe(RECIPE, [*common, *settings])
+        switch, recipe, settings = COMPARISONS[name]
+        resolved = load_recipe(recipe, [*common, *settings])
         with LiveReporter(resolved.recipe) as reporter:
             result = ablate(resolved, find_switch(switch), args.seeds, args.runs, reporter)
         print(f"\n== {name}")
@@ -58,24 +55,9 @@ def main() -> None:
 
 
 def run(runs: Path, overrides: list[str], until: str) -> Run:
-    recipe = load_recipe(RECIPE, overrides).recipe
+    recipe = load_recipe(TEACH, overrides).recipe
     with LiveReporter(recipe) as reporter:
         return run_recipe(recipe, runs, reporter, until)
-
-
-def reconstructed(runs: Path, teacher: Run, base: Path) -> Path:
-    """Rows whose reasoning a chain-completion model of our own wrote, from demonstrations that had lost theirs."""
-    folder = runs.resolve() / "reconstructed"
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = (teacher.artifacts["problems"].path / "demonstrations.jsonl").read_text(encoding="utf-8").splitlines()
-    having, lacking = folder / "having.jsonl", folder / "lacking.jsonl"
-    having.write_text("\n".join(lines[:CHAINS]), encoding="utf-8")
-    silent = [{key: value for key, value in json.loads(line).items() if key != "reasoning"} for line in lines[CHAINS:]]
-    lacking.write_text("\n".join(map(json.dumps, silent)), encoding="utf-8")
-    chains(having, folder / "chains.jsonl")
-    own = run(runs, ["name=chains", f"base={base}", f'sft.data=["{folder / "chains.jsonl"}"]', "sft.steps=300"], "sft")
-    reconstruct(lacking, str(own.artifacts["sft"].path), folder, summary=False, max_tokens=48)
-    return folder / "rows.jsonl"
 
 
 if __name__ == "__main__":

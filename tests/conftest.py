@@ -9,6 +9,8 @@ import hypothesis
 import pytest
 import torch
 
+pytest_plugins = ["tests.teachers"]
+
 hypothesis.settings.register_profile("underdog", deadline=None)  # a busy machine is not a bug
 hypothesis.settings.load_profile("underdog")
 

@@ -58,6 +58,7 @@ def refine(
     student: Annotated[list[str], typer.Option(help="Also drafts (repeatable).")] = [],  # noqa: B006
     evaluator: Annotated[list[str], typer.Option(help="Scores drafts; the teachers unless said (repeatable).")] = [],  # noqa: B006
     enough: Annotated[float, typer.Option(help="Score, 0 to 10, at which an answer is good.", min=0, max=10)] = 8.0,
+    least: Annotated[float, typer.Option(help="Answers that stay below it are left out.", min=0, max=10)] = 0.0,
     rounds: Annotated[int, typer.Option(help="Most revisions.", min=0)] = 2,
     max_tokens: MaxTokens = 2048,
     words: Annotated[int, typer.Option(help="Longest critique, in characters.", min=1)] = 2000,
@@ -68,21 +69,23 @@ def refine(
     price_out: PriceOut = 0.0,
 ) -> None:
     """Have answers drafted, judged by a checklist and revised."""
-    from underdog.synthesis.refine import Refiner, refined_row
+    from underdog.synthesis.refine import Refiner, refined
+    from underdog.synthesis.replies import Budget
+    from underdog.synthesis.work import REPLIES, open_teachers
 
-    limits = (budget_tokens, budget_money, price_in, price_out)
-    models = _open([*teacher, *student, *evaluator], out, *limits)
-    drafters, evaluators = models[: len(teacher + student)], models[len(teacher + student) :]
-    refiner = Refiner(
-        drafters,
-        evaluators or models[: len(teacher)],
-        enough,
-        rounds,
-        max_new_tokens=max_tokens,
-        words=words,
-        seed=seed,
-    )
-    _work(source, out, models, refiner.refine, refined_row)
+    budget = Budget(budget_tokens, budget_money, price_in, price_out)
+    with open_teachers([*teacher, *student, *evaluator], out / REPLIES, budget) as models:
+        refiner = Refiner(
+            [models[name] for name in (*teacher, *student)],
+            [models[name] for name in evaluator or teacher],
+            enough,
+            least,
+            rounds,
+            max_new_tokens=max_tokens,
+            words=words,
+            seed=seed,
+        )
+        _work(source, out, models, refiner.refine, refined)
 
 
 @data_app.command()
@@ -103,12 +106,14 @@ def reconstruct(
 
     Chains that give themselves away are dropped.
     """
-    from underdog.synthesis.reconstruct import Reconstructor, reconstructed_row
+    from underdog.synthesis.reconstruct import Reconstructor, reconstructed
+    from underdog.synthesis.replies import Budget
+    from underdog.synthesis.work import REPLIES, open_teachers
 
-    limits = (budget_tokens, budget_money, price_in, price_out)
-    models = _open([teacher, *([judge] if judge else [])], out, *limits)
-    worker = Reconstructor(models[0], models[-1], summary, max_new_tokens=max_tokens, seed=seed)
-    _work(source, out, models, worker.reconstruct, reconstructed_row)
+    budget = Budget(budget_tokens, budget_money, price_in, price_out)
+    with open_teachers([teacher, judge or teacher], out / REPLIES, budget) as models:
+        worker = Reconstructor(models[teacher], models[judge or teacher], summary, max_new_tokens=max_tokens, seed=seed)
+        _work(source, out, models, worker.reconstruct, reconstructed)
 
 
 @data_app.command()
@@ -119,40 +124,33 @@ def chains(
 
     They are made of answers that have theirs.
     """
-    import json
-
-    from underdog.artifacts.files import write_text
     from underdog.errors import UserError
     from underdog.synthesis.items import read_items
     from underdog.synthesis.reconstruct import completion_rows
+    from underdog.synthesis.work import write_rows
 
     rows = list(completion_rows(read_items(source)[0]))
     if not rows:
         raise UserError(
             f"{source}: no answer has its reasoning.", hint='Each row needs "reasoning" (docs/teaching.md).'
         )
-    write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_rows(out, rows)
     print(f"{out}: {len(rows):,} conversations")
 
 
-def _open(names: list[str], out: Path, *limits: float | None) -> list[Any]:
-    """The models over one cache in `out` and one budget."""
-    from underdog.synthesis.asking import Budget
-    from underdog.synthesis.work import open_teachers
-
-    return open_teachers(names, out, Budget(*limits))
-
-
-def _work(source: Path, out: Path, models: list[Any], step: Callable[..., Any], row: Callable[..., Any]) -> None:
+def _work(source: Path, out: Path, models: Any, step: Callable[..., Any], answered: Callable[..., Any]) -> None:
     """Works through a file, and says what became of it and what it cost."""
     from underdog.report.show_data import show_asking
     from underdog.synthesis.items import read_items
-    from underdog.synthesis.work import work_through
+    from underdog.synthesis.work import counts, work_through
+
+    def progress(done: int, total: int, record: Any) -> None:
+        typer.echo(f"\r{done:,} of {total:,}", nl=done == total, err=True)
 
     items, aside = read_items(source)
-    parallel = min(one.model.capabilities.parallel for one in models)
     try:
-        ended = work_through(items, step, row, out, parallel, lambda done, total, record: None)
+        records = work_through(items, step, answered, out, models, progress)
     finally:
-        show_asking(models, aside)
+        show_asking(list(models.values()), aside)
+    ended = counts(records)["ended"]
     print(f"{out}: {', '.join(f'{count:,} {how}' for how, count in ended.items())}")

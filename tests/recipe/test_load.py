@@ -50,6 +50,11 @@ def test_an_empty_recipe_is_all_defaults(resolve):
         ("[sft]\nlr = inf", 2, "sft.lr: Input should be a finite number (given: inf)", None),
         ("[model]\nfamily = 'gpt'", 2, "Input should be 'llama', 'qwen2' or 'qwen3' (given: 'gpt')", None),
         ("[model]\nheads = 5\n", 1, "model: heads (5) must be a multiple of kv_heads (2)", None),
+        ("[refine]\nteacher = 'a'", 2, 'no key "refine.teacher"', 'Did you mean "teachers"?'),
+        ("[refine]\nleast = 9.0", 1, "refine: least (9) is above enough (8)", None),
+        ("[refine]\nevaluators = ['a']", 1, "refine: evaluators need teachers who draft", None),
+        ("[reconstruct]\njudge = 'own'", 1, "reconstruct: a judge needs a teacher", None),
+        ("[refine]\nbudget = { money = 3.0 }", 2, "refine.budget: a budget of money needs price_in or price_out", None),
         ("[export]\nformats = ['f32',\n 'q5']", 2, "export.formats.1: Input should be 'f32', 'f16', 'q8_0' or", None),
         ("\nsft = 3", 2, "sft: should be a table of settings (given: 3)", None),
         ("curate = { keep = 3 }", 1, "curate.keep: should be a table of settings (given: 3)", None),
@@ -275,6 +280,13 @@ def test_scales_that_cannot_be(resolve, scale):
         ("[pretrain]\npeak_lr = 1e-3", []),
         ("[reinforce.reset]\nevery = 0\non_stall = false\noptimizer = 'keep'", ["reinforce.reset.optimizer"]),
         ("[reinforce.reset]\nevery = 0\non_stall = true\noptimizer = 'keep'", []),
+        (
+            "[refine]\nteachers = []\nrounds = 3\n[reconstruct]\nown = { steps = 3 }",
+            ["refine.rounds", "reconstruct.own"],
+        ),
+        ("[refine]\nteachers = ['a']\nrounds = 3", []),
+        ("[reconstruct]\nteacher = 'a'\nsummary = true\nown.steps = 3", ["reconstruct.own.steps"]),
+        ("[reconstruct]\nteacher = 'own'\nsummary = true\nown.steps = 3", ["reconstruct.summary"]),
     ],
 )
 def test_settings_without_effect_are_named_with_their_line(resolve, text, warned):

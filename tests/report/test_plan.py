@@ -4,7 +4,8 @@ import pytest
 
 from underdog.recipe.load import load_recipe
 from underdog.recipe.schema import Phase, Pretrain, Rate, Recipe
-from underdog.report.plan import ordered, rate, readings, schedule, size
+from underdog.recipe.synthesis import Reconstruct, Refine
+from underdog.report.plan import ordered, rate, readings, schedule, size, synthesis
 from underdog.tokens.phases import Schedule
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -63,6 +64,23 @@ def test_rates_as_people_write_them():
     assert shown(3e-3) == "0.003"
     assert shown(Rate(**{"from": 3e-3, "to": 3e-3, "shape": "constant"})) == "0.003"
     assert shown(Rate(**{"from": 4e-4, "to": 1.5e-6, "shape": "1-sqrt"})) == "0.0004 → 1.5e-6, 1-sqrt"
+
+
+def test_what_teachers_will_be_asked_is_counted():
+    budget = {"tokens": 2_000_000, "money": 5.0, "price_out": 2.0}
+    refine = Refine(teachers=["http://a", "base"], evaluators=["http://b"], rounds=1, rows=20, budget=budget)
+    one, two = synthesis(Recipe(refine=refine, reconstruct=Reconstruct(teacher="own", judge="http://b")))
+    assert (one.models, one.rows) == ("http://a, base, http://b", 20)
+    assert one.budget == "2\N{NO-BREAK SPACE}M tokens and 5 of money"
+    assert one.requests == 2 + 2 + 3 * 2 + (1 + 2)  # checklist, drafts, scores, a revision; what is JSON twice
+    assert (two.stage, two.models, two.requests, two.rows, two.budget) == (
+        "reconstruct",
+        "own, http://b",
+        4,
+        None,
+        "none",
+    )
+    assert synthesis(Recipe()) == []
 
 
 def test_better_text_comes_first():

@@ -1,16 +1,13 @@
 """A recipe so small that all of it takes seconds, and the artifacts of its first stages, made by the real ones."""
 
-import pytest
-import torch
+import functools
+import json
 
-import underdog.verify.registry as registry
+import pytest
+
 from underdog.artifacts.store import Store
-from underdog.model.weights import save_pretrained
 from underdog.recipe.load import load_recipe
 from underdog.stages.pipeline import run_recipe
-from underdog.tokens.messages import Message
-from underdog.verify.problem import Problem, Verdict
-from underdog.verify.problem_files import write_problems
 
 SMALL = """
 name = "small"
@@ -115,6 +112,57 @@ def made(small, root):
     return run_recipe(small().recipe, root, Watcher())
 
 
+SEVENS = """
+name = "sevens"
+threads = 1
+base = "{base}"
+[problems]
+tasks = []
+files = ["{problems}"]
+demonstrations = 8
+train = {train}
+validation = 2
+test = 4
+[sft]
+steps = 2
+batch_tokens = 256
+data = ["train"]
+[refine]
+max_new_tokens = 1500
+critique = 6
+rounds = 1
+failures = 0.9
+[reconstruct]
+own = {{ steps = 2 }}
+[reinforce]
+steps = 0
+[evaluate]
+samples = 1
+max_new_tokens = 8
+[export]
+formats = ["f32"]
+"""
+
+
+@pytest.fixture(scope="session")
+def sevens(seven, tmp_path_factory):
+    """(train) -> the file of a recipe whose base, and whose problems, answer 7, all but every fourth of these."""
+
+    @functools.cache
+    def write(train=8):
+        folder = tmp_path_factory.mktemp("sevens")
+        rows = [
+            {"prompt": f"Number {n}?", "answer": "8" if n % 4 == 0 else "7", "reasoning": "7"}
+            for n in range(2 * (train + 14))
+        ]
+        (folder / "sevens.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        path = folder / "sevens.toml"
+        path.write_text(SEVENS.format(base=seven, problems=folder / "sevens.jsonl", train=train))
+        return path
+
+    return write
+
+
 @pytest.fixture
 def make(tmp_path):
     """Runs a stage function on its arguments, in a store of its own; returns the artifact."""
@@ -124,28 +172,3 @@ def make(tmp_path):
         return Store(tmp_path / name).make(name, lambda out: function(*arguments, out), **options)[0]
 
     return build
-
-
-@pytest.fixture
-def start(tiny, tokenizer, make):
-    """A checkpoint that closes its turn now and then."""
-    model = tiny(tied=False, vocabulary=tokenizer.vocabulary, width=32, heads=2, kv_heads=1, ffn=48, context=128)
-    with torch.no_grad():
-        model.lm_head.weight[tokenizer.turn_end] *= 4
-    return make(lambda out: save_pretrained(model, tokenizer, out.path))
-
-
-@pytest.fixture
-def problems(make, monkeypatch):
-    """Problems that are solved by answers of odd length: some of any model's are."""
-    registry.get_verifier("number")  # the real ones are there before they are copied
-    monkeypatch.setattr(registry, "_VERIFIERS", dict(registry._VERIFIERS))
-    registry.verifier("parity")(lambda answer, data: Verdict.share(float(len(answer) % 2), "odd"))
-
-    def build(out):
-        for split, count in (("train", 12), ("validation", 4)):
-            asked = [f"{split} {number}" for number in range(count)]
-            found = [Problem(text, (Message("user", text),), "parity", {"answer": "odd"}) for text in asked]
-            write_problems(out.path / f"{split}.jsonl", found)
-
-    return make(build)

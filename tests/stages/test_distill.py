@@ -10,6 +10,7 @@ from statistics import mean
 import pytest
 import torch
 
+import underdog.stages.distill as stage
 from underdog.errors import UserError
 from underdog.model.weights import load_pretrained
 from underdog.recipe.teaching import Distill
@@ -95,6 +96,27 @@ def test_a_killed_stage_ends_in_the_same_bits(method, moment, teach, teacher, tm
     assert torch.equal(weights(killed), weights(teach(**settings).path))
 
 
+UNREAD = [({"preference": 0.0}, "policy_logprobs"), ({"positive": 0.0, "negative": 0.0}, "with_teacher")]
+
+
+@pytest.mark.parametrize(("off", "unread"), UNREAD)
+def test_what_no_term_reads_is_not_computed(teach, teacher, monkeypatch, off, unread):
+    settings = {"method": "dpd", "steps": 3, **off}
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, unread, None)
+        spared = teach(**settings)
+    start, before = load_pretrained(teacher["pretrain"].path), stage.as_pairs
+    named = stage.Teacher.open(teacher["sft"].path, Tokenizer.load(teacher["sft"].path), 64).name
+    computed = []
+
+    def all_of_it(batch, part, reference):
+        computed.append(part)
+        return stage.with_teacher(before(batch, part, start), named(batch))
+
+    monkeypatch.setattr(stage, "as_pairs", all_of_it)
+    assert torch.equal(weights(spared.path), weights(teach(**settings).path)) and computed
+
+
 def test_a_cache_says_what_the_teacher_says(teach):
     live, cached = (teach(method="off-policy", cached=cached) for cached in (False, True))
     assert live.metrics["lessons"] == cached.metrics["lessons"] > 0
@@ -138,6 +160,7 @@ NOTHING = [f"distill.{name}=0.0" for name in ("preference", "positive", "negativ
     ("overrides", "why"),
     [
         (["distill.steps=3"], "needs a teacher"),
+        (["distill.steps=3", "distill.teacher=http://host/v1"], "a server does not tell"),
         (["distill.steps=3", "distill.teacher=x", "distill.method=dpd", *NOTHING], "nothing would be learned"),
     ],
 )

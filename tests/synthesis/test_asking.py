@@ -1,9 +1,14 @@
+import shutil
+import socket
+
 import pytest
 
 from underdog.errors import UserError
 from underdog.generate.open import open_model
 from underdog.generate.options import Options
-from underdog.synthesis.asking import Budget, Cache, NoReply, Teacher, read_shape, side_by_side
+from underdog.synthesis.asking import NoReply, Teacher, read_shape, side_by_side
+from underdog.synthesis.replies import Budget, Cache
+from underdog.synthesis.work import identity
 from underdog.tokens.messages import Message
 
 ASKED = [Message("user", "How many?")]
@@ -50,6 +55,17 @@ def test_a_budget_ends_the_asking_and_nothing_is_lost(teacher):
     assert one.ask(ASKED, OPTIONS) == "7"
     with pytest.raises(UserError, match="budget"):
         teacher(Budget(money=0.0, price_in=1.0)).ask([Message("user", "?")], OPTIONS)
+    with pytest.raises(UserError, match="needs prices"):
+        Budget(money=1.0)
+
+
+def test_what_an_attempt_before_paid_counts_in_the_budget(teacher):
+    one = teacher()
+    one.ask(ASKED, OPTIONS)
+    again = teacher(Budget(tokens=one.budget.used_in + one.budget.used_out))
+    assert again.ask(ASKED, OPTIONS) == "7"
+    with pytest.raises(UserError, match="budget is used up"):
+        again.ask([Message("user", "And now?")], OPTIONS)
 
 
 def test_an_answer_that_is_cut_off_is_no_answer_and_not_paid_for_again(teacher):
@@ -60,23 +76,40 @@ def test_an_answer_that_is_cut_off_is_no_answer_and_not_paid_for_again(teacher):
     assert one.counts == {"asked": 1, "cached": 1, "answer cut off": 2}
 
 
-SAYS_NOTHING = 'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
-REFUSES = SAYS_NOTHING.replace('"delta": {}', '"delta": {"content": "I\'m sorry, I can\'t help with that."}')
+def test_an_answer_is_as_long_as_the_context_has_room_for(teacher):
+    one = teacher()
+    assert one.ask(ASKED, Options(temperature=0.0, max_new_tokens=100_000, seed=1)) == "7"
+    with pytest.raises(NoReply, match="question too long") as error:
+        one.ask([Message("user", "How many? " * 5000)], OPTIONS)
+    assert error.value.why == "question too long" and one.counts["question too long"] == 1
+
+
+def test_a_model_is_known_by_what_it_is_and_not_by_its_name(seven, served, tmp_path):
+    shutil.copytree(seven, tmp_path / seven.name)
+    here, there = (identity(str(folder), open_model(folder)) for folder in (seven, tmp_path / seven.name))
+    assert here == identity(str(seven), open_model(seven)) and here != there
+    weights = tmp_path / seven.name / "model.safetensors"
+    weights.write_bytes(weights.read_bytes())
+    assert identity(str(tmp_path / seven.name), open_model(seven)) != there
+    assert identity(served, open_model(served)) == f"{served}#{seven.name}"
 
 
 @pytest.mark.parametrize(
     ("status", "body", "why", "asked"),
     [
-        (500, '{"error": {"message": "overloaded"}}', "overloaded", 4),
-        (502, "<html>", "no JSON", 4),
-        (200, "data: {", "a line that is no JSON", 4),
-        (200, "", "broke off", 4),
-        (200, SAYS_NOTHING, "empty answer", 1),
-        (200, REFUSES, "refused", 1),
+        (500, '{"error": {"message": "overloaded"}}', "overloaded", 7),
+        (429, '{"error": {"message": "slower"}}', "slower", 7),
+        (502, "<html>", "no JSON", 7),
+        (200, "data: {", "a line that is no JSON", 7),
+        (200, "", "broke off", 7),
+        (413, '{"error": {"message": "too large"}}', "too large", 1),
+        (200, None, "empty answer", 1),
+        (200, "I'm sorry, I can't help with that.", "refused", 1),
     ],
 )
-def test_a_server_that_fails_is_tried_again_then_named(failing, tmp_path, status, body, why, asked):
-    with failing(status, body) as (url, server):
+def test_a_server_that_fails_is_tried_again_then_named(failing, saying, tmp_path, status, body, why, asked):
+    says = saying(body or "") if asked == 1 and status == 200 else body
+    with failing(status, says) as (url, server):
         one = Teacher(open_model(url), Cache(tmp_path / "replies.sqlite"), Budget(), pause=0.001)
         with pytest.raises(NoReply, match=why):
             one.ask(ASKED, OPTIONS)
@@ -84,24 +117,31 @@ def test_a_server_that_fails_is_tried_again_then_named(failing, tmp_path, status
         assert one.counts["tried again"] == server.asked - 1
 
 
-def test_a_server_that_is_silent_times_out(failing, tmp_path):
-    import httpx
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_server_that_lets_nobody_in_ends_it_at_once(failing, tmp_path, status):
+    with failing(status, '{"error": {"message": "who are you?"}}') as (url, server):
+        one = Teacher(open_model(url), Cache(tmp_path / "replies.sqlite"), Budget())
+        with pytest.raises(UserError, match="who are you"):
+            one.ask(ASKED, OPTIONS)
+        assert server.asked == 1
 
-    with failing(200, SAYS_NOTHING) as (url, server):
+
+def test_an_address_where_nobody_is():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        unused_port = listening.getsockname()[1]
+    with pytest.raises(UserError, match="does not answer"):
+        open_model(f"http://127.0.0.1:{unused_port}/v1")
+
+
+def test_a_server_that_is_silent_times_out(failing, tmp_path):
+    with failing(200, "", 0.6) as (url, _):
         model = open_model(url)
-        model._http.timeout = httpx.Timeout(0.2)
-        server.fails = (200, "x" * 10)
-        server.RequestHandlerClass.do_POST, before = (
-            lambda self: __import__("time").sleep(0.6),
-            server.RequestHandlerClass.do_POST,
-        )
-        try:
-            one = Teacher(model, Cache(tmp_path / "replies.sqlite"), Budget(), retries=1, pause=0.001)
-            with pytest.raises(NoReply, match=r"timed out|broke off"):
-                one.ask(ASKED, OPTIONS)
-        finally:
-            server.RequestHandlerClass.do_POST = before
-        assert one.counts == {"tried again": 1, "no answer from the server": 1}
+        model.wait(0.2)
+        one = Teacher(model, Cache(tmp_path / "replies.sqlite"), Budget(), retries=1, pause=0.001)
+        with pytest.raises(NoReply, match="timed out"):
+            one.ask(ASKED, OPTIONS)
+        assert one.counts == {"tried again": 1, "timed out": 1}
 
 
 @pytest.mark.parametrize(
@@ -111,6 +151,7 @@ def test_a_server_that_is_silent_times_out(failing, tmp_path):
         ('{"score": 3', "no JSON object"),
         ('{"score": "3", "why": "a"}', '"score" is not of type integer'),
         ('{"score": 3}', '"why" is not of type string'),
+        ('{"score": 95, "why": "a"}', '"score" is 95'),
         ('{"score": 3,}', "Expecting|Illegal"),
     ],
 )

@@ -1,17 +1,21 @@
 """Refine and reconstruct against a real server."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from underdog.cli import app
 from underdog.generate.open import open_model
-from underdog.synthesis.asking import Budget, Cache, Teacher
-from underdog.synthesis.items import read_items
-from underdog.synthesis.reconstruct import Reconstructor, leaks, reconstructed_row
-from underdog.synthesis.refine import Refiner, refined_row
+from underdog.synthesis.asking import Teacher
+from underdog.synthesis.items import Item, read_items, transcript
+from underdog.synthesis.reconstruct import Reconstructor, leaks, reconstructed
+from underdog.synthesis.refine import Refiner, refined
+from underdog.synthesis.replies import Budget, Cache
 from underdog.tokens.conversation_files import read_conversations
+from underdog.tokens.formats import as_row, conversation
+from underdog.tokens.messages import Message
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def test_every_step_of_a_refinement_is_in_its_record(teacher, conversations):
         assert step["kept"] == (step["score"] > best["score"])
         best = step if step["kept"] else best
     assert (record["final"], record["score"]) == (best["text"], best["score"])
-    assert refined_row(items[0], record)["messages"][-1] == {"role": "assistant", "content": record["final"]}
+    assert refined(items[0], record).messages[-1] == Message("assistant", record["final"])
     before = one.budget.used_out
     assert refiner.refine(items[0]) == record and one.budget.used_out == before
 
@@ -64,7 +68,11 @@ def test_a_teacher_that_fails_is_left_out_and_named(teacher, conversations, fail
         assert record["ended"] == "score"
         assert "overloaded" in record["drafts"][0]["failed"]
         failed = Refiner([teacher()], [broken]).refine(item)
-    assert failed["ended"] == "failed" and "overloaded" in failed["reason"] and refined_row(item, failed) is None
+    assert (
+        (failed["ended"], failed["why"]) == ("failed", "no answer from the server")
+        and "overloaded" in failed["reason"]
+        and refined(item, failed) is None
+    )
 
 
 def test_a_chain_is_kept_only_if_it_leads_to_the_answer(teacher, problems):
@@ -73,9 +81,52 @@ def test_a_chain_is_kept_only_if_it_leads_to_the_answer(teacher, problems):
     right, wrong = (Reconstructor(one, one).reconstruct(item) for item in items)
     assert (right["ended"], right["summary"], right["chain"]) == ("kept", "7", "7")
     assert wrong["ended"] == "leads elsewhere" and wrong["led_to"].startswith("7")
-    said = reconstructed_row(items[0], right)["messages"]
-    assert said[-1] == {"role": "assistant", "content": "7", "reasoning_content": "7"}
-    assert reconstructed_row(items[1], wrong) is None
+    assert reconstructed(items[0], right).messages[-1] == Message("assistant", "7", "7")
+    assert reconstructed(items[1], wrong) is None
+
+
+def test_a_verifier_decides_before_any_evaluator(teacher, problems):
+    items, _ = read_items(problems)
+    right, wrong = (Refiner([teacher()], [teacher()], max_new_tokens=1500, words=30).refine(item) for item in items)
+    assert [one["text"] for one in right["drafts"]] == ["7", "7"]
+    assert all(one["scores"][0]["by"] != "verifier number" for one in right["drafts"])
+    said = {one["text"]: one["scores"][0] for one in [*wrong["drafts"], *wrong["rounds"]]}
+    assert said["7"]["by"] == "verifier number" and said["7"]["score"] == 0
+    assert wrong["final"] == "8" and said["8"]["by"] != "verifier number"
+
+
+def test_an_answer_below_the_least_score_is_left_out(teacher, problems):
+    item = read_items(problems)[0][1]
+    without = replace(item, conversation=item.answered(""))
+    record = Refiner([teacher()], [teacher()], least=1.0, max_new_tokens=1500, words=30).refine(without)
+    assert (record["ended"], record["final"], record["score"]) == ("below", "7", 0)
+    assert refined(without, record) is None
+
+
+def test_reasoning_stays_with_the_answer_that_it_led_to(conversations):
+    (item, _), _ = read_items(conversations)
+    thought = Item(item.answered(item.answer, "so it is"))
+    kept, other = (refined(thought, {"ended": "score", "final": text}) for text in (item.answer, "7"))
+    assert kept == thought.conversation and other.messages[-1].reasoning is None
+
+
+def test_a_conversation_with_tools_stays_one(tmp_path):
+    """Calls, their results, tools, domain and turns that are not taught go through to the row that SFT reads."""
+    call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
+    turns = [
+        {"role": "user", "content": "1 + 1?"},
+        {"role": "assistant", "content": "", "tool_calls": [call], "weight": 0},
+        {"role": "tool", "content": "2", "tool_call_id": "1"},
+        {"role": "assistant", "content": "two"},
+    ]
+    path = tmp_path / "tools.jsonl"
+    path.write_text(json.dumps({"messages": turns, "tools": [{"name": "add"}], "domain": "sums", "problem_id": "p"}))
+    (item,), _ = read_items(path)
+    assert '{"name": "add", "arguments": {"a": 1}}' in transcript(item.messages)
+    answered = refined(item, {"ended": "score", "final": "It is 2."})
+    assert conversation(as_row(answered), where=answered.where) == answered
+    assert answered.messages[:-1] == item.messages and answered.messages[1].trained is False
+    assert (answered.tools, answered.domain, answered.problem) == (({"name": "add"},), "sums", "p")
 
 
 def test_without_a_verifier_a_judge_says_whether_it_leads_there(teacher, conversations):

@@ -35,6 +35,19 @@ def test_answers_alone(mine, tokenizer):
     assert [said(row, tokenizer) for row in taught.domains["b"]] == ["three"]
 
 
+def test_training_problems_are_taught_by_their_answers_alone(mine, tokenizer):
+    rows = [
+        {"prompt": "1 + 1?", "answer": "2", "reasoning": "one and one"},
+        {"prompt": "2 + 2?", "answer": "4"},
+        {"prompt": "Sing.", "verifier": "code", "data": {"tests": ["sing()"]}},
+    ]
+    (mine / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    taught = read_taught(Sft(data=["train"]), tokenizer, 100, mine)
+    assert [said(row, tokenizer) for row in taught.domains["train"]] == ["2", "4"]
+    (aside,) = taught.aside
+    assert "no right answer is written down" in aside.reason
+
+
 def test_nothing_to_learn_from(mine, tokenizer):
     with pytest.raises(UserError, match=r"no rows to learn from.*line 1"):
         read_taught(Sft(data=[str(mine / "a.jsonl")]), tokenizer, 3, mine)

@@ -31,6 +31,7 @@ from underdog.lanes import cores
 
 MANIFEST = "manifest.json"
 LOG = "log.jsonl"
+KEPT = ".kept"
 STATE = "state"  # resumable state of an unfinished stage, inside the draft; never part of the artifact
 
 
@@ -98,6 +99,11 @@ class Draft:
     def state(self) -> Path:
         """Folder for the state that lets a killed stage go on; removed when the artifact is finished."""
         return self.path / STATE
+
+    @property
+    def kept(self) -> Path:
+        """Folder beside all artifacts for what several of them may use again, such as replies that were paid for."""
+        return self.path.parent / KEPT
 
     def results(self) -> list[Path]:
         """The files that make up the artifact, sorted."""
@@ -190,11 +196,6 @@ class Store:
             commit_folder(draft.path, self._folder(stage, key))
             shutil.rmtree(self._folder(stage, key) / STATE, ignore_errors=True)
         return load(self._folder(stage, key), verify=False), False
-
-    def log_so_far(self, stage: str, key: str) -> list[dict[str, Any]]:
-        """What an unfinished artifact has logged, as far as its lines are whole."""
-        path = self.root / f"{stage}-{key}.partial" / LOG
-        return list(_whole_lines(path)) if path.exists() else []
 
     def parents(self, artifact: Artifact) -> dict[str, Artifact]:
         return {name: load(self.root / folder, verify=False) for name, folder in artifact.manifest["parents"].items()}

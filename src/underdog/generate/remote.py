@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from underdog.errors import UserError, did_you_mean
 from underdog.generate.interface import Capabilities, Ending, Scored
-from underdog.generate.options import OptionError, Options
+from underdog.generate.options import ContextFull, OptionError, Options
 from underdog.generate.session import Delta, Deltas, Finish
 from underdog.tokens.messages import Message, ToolCall, as_json
 
@@ -25,7 +25,16 @@ SHARED = (
     "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty", "seed",
     "thinking_budget",
 )  # fmt: skip
+TOO_LONG = "context_length_exceeded"  # OpenAI's code for it
 ENDINGS = {"length": Ending.TRUNCATED, "tool_calls": Ending.CALLED}
+
+
+class ServerError(UserError):
+    """The server failed or refused; `status` is HTTP's: 408 where it was silent for too long, 0 where it broke off."""
+
+    def __init__(self, message: str, status: int = 0):
+        super().__init__(message)
+        self.status = status
 
 
 class Remote:
@@ -42,7 +51,7 @@ class Remote:
         """
         self._address = address.rstrip("/")
         self._http = _client(key)
-        models = [model["id"] for model in self._json(self._http.get(f"{self._address}/models")).get("data", [])]
+        models = self._models()
         if name is None and len(models) != 1:
             raise UserError(
                 f"{address} has {len(models)} models: {', '.join(models[:8])}.", hint=f"Say which: {address}#NAME"
@@ -50,6 +59,10 @@ class Remote:
         if name is not None and models and name not in models:
             raise UserError(f'{address} has no model "{name}".', hint=did_you_mean(name, models))
         self.name = name or models[0]
+
+    def wait(self, seconds: float) -> None:
+        """How long the server may be silent from now on."""
+        self._http.timeout = _timeout(seconds)
 
     def reply(self, messages: Sequence[Message], options: Options | None = None) -> Deltas:
         if not messages or messages[-1].role not in ("user", "tool"):
@@ -88,6 +101,17 @@ class Remote:
     def close(self) -> None:
         self._http.close()
 
+    def _models(self) -> list[str]:
+        import httpx
+
+        url = f"{self._address}/models"
+        try:
+            return [model["id"] for model in self._json(self._http.get(url)).get("data", [])]
+        except httpx.HTTPError as problem:
+            raise UserError(
+                f"{url} does not answer: {problem}.", hint="Is the server running, and the address right?"
+            ) from None
+
     def _stream(self, path: str, body: dict[str, Any]) -> Deltas:
         body = {"model": self.name, "stream": True, "stream_options": {"include_usage": True}, **body}
         return self._deltas(f"{self._address}{path}", body)
@@ -111,10 +135,12 @@ class Remote:
                             reason, notice = choice.get("finish_reason") or reason, choice.get("notice") or notice
                             _gather(calls, (choice.get("delta") or {}).get("tool_calls") or ())
                             yield _delta(choice)
+        except httpx.TimeoutException:
+            raise ServerError(f"{url} timed out.", 408) from None
         except httpx.HTTPError as problem:
-            raise UserError(f"{url} broke off: {problem}.") from None
+            raise ServerError(f"{url} broke off: {problem}.") from None
         if reason is None:
-            raise UserError(f"{url} broke off in the middle of an answer.")
+            raise ServerError(f"{url} broke off in the middle of an answer.")
         details = usage.get("completion_tokens_details") or {}
         finish = Finish(
             ENDINGS.get(reason, Ending.STOPPED),
@@ -129,15 +155,19 @@ class Remote:
         try:
             said = response.json()
         except ValueError:
-            raise UserError(f"{response.url} answers {response.status_code}, and no JSON.") from None
+            raise ServerError(
+                f"{response.url} answers {response.status_code}, and no JSON.", response.status_code
+            ) from None
         if response.status_code == 200 and isinstance(said, dict):
             return said
         error = said.get("error", said) if isinstance(said, dict) else said
         words = error.get("message") if isinstance(error, dict) else error
         option = error.get("param") if isinstance(error, dict) else None
+        if response.status_code == 400 and isinstance(error, dict) and error.get("code") == TOO_LONG:
+            raise ContextFull(option or "messages", str(words))
         if response.status_code == 400 and option:
             raise OptionError(option, str(words))
-        raise UserError(f"{response.url} answers {response.status_code}: {words}")
+        raise ServerError(f"{response.url} answers {response.status_code}: {words}", response.status_code)
 
 
 def _client(key: str | None) -> "httpx.Client":
@@ -146,7 +176,13 @@ def _client(key: str | None) -> "httpx.Client":
     except ModuleNotFoundError:
         raise UserError("A server elsewhere needs httpx.", hint='pip install "underdog[http]"') from None
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return httpx.Client(timeout=httpx.Timeout(TIMEOUT, connect=10), headers=headers)
+    return httpx.Client(timeout=_timeout(TIMEOUT), headers=headers)
+
+
+def _timeout(seconds: float) -> "httpx.Timeout":
+    import httpx
+
+    return httpx.Timeout(seconds, connect=min(seconds, 10))
 
 
 def _body(options: Options) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from underdog.errors import UserError, did_you_mean, nearest
 from underdog.recipe.phases import with_budget, with_phases
 from underdog.recipe.scale import scaled
 from underdog.recipe.schema import Recipe
+from underdog.recipe.synthesis import OWN
 from underdog.recipe.tables import above, flat, key_lines, merged, put, taken
 
 SET = "--set"
@@ -207,6 +208,8 @@ _OF_METHODS = {
     **dict.fromkeys(("batch_tokens", "problems", "samples", "cached"), _PREPARED),
     **dict.fromkeys(("margin", "dpo_beta", "preference", "positive", "negative"), ("dpd",)),
 }
+_SWITCHES = ("refine.teachers", "reconstruct.teacher", "reinforce.steps", "distill.steps", "sft.adapter.kind")
+"""What turns a stage off is no setting without effect."""
 _BEFORE_SFT = ("model", "curate", "tokenizer", "pretrain")
 
 
@@ -215,6 +218,14 @@ def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
     rules = [
         ("reinforce.", recipe.reinforce.steps == 0, "reinforce.steps is 0"),
         *((f"{name}.", bool(recipe.base), "the run starts from base") for name in _BEFORE_SFT),
+        ("refine.", not recipe.refine.teachers, "refine.teachers is empty"),
+        ("reconstruct.", not recipe.reconstruct.teacher, "reconstruct.teacher is empty"),
+        (
+            "reconstruct.own.",
+            bool(recipe.reconstruct.teacher) and OWN not in recipe.reconstruct.models,
+            f'neither teacher nor judge is "{OWN}"',
+        ),
+        ("reconstruct.summary", recipe.reconstruct.teacher == OWN, f'the teacher is "{OWN}"'),
         ("distill.", recipe.distill.steps == 0, "distill.steps is 0"),
         *(
             (
@@ -248,7 +259,7 @@ def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
         f"{key} ({origin}) has no effect: {why}."
         for key, origin in origins.items()
         for prefix, idle, why in rules
-        if idle and key.startswith(prefix) and key not in ("reinforce.steps", "distill.steps", "sft.adapter.kind")
+        if idle and key.startswith(prefix) and key not in _SWITCHES
     )
 
 

@@ -42,6 +42,11 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
             "batch_tokens": _whole(recipe.sft.batch_tokens, scale**0.25, 1024),
             "lr": _rate(recipe.sft.lr, scale),
         },
+        "refine": {"rows": recipe.refine.rows and _whole(recipe.refine.rows, scale, 20)},
+        "reconstruct": {
+            "rows": recipe.reconstruct.rows and _whole(recipe.reconstruct.rows, scale, 20),
+            "own": recipe.reconstruct.own.model_copy(update={"steps": _whole(recipe.reconstruct.own.steps, scale, 20)}),
+        },
         "distill": {
             "steps": _whole(recipe.distill.steps, scale, 3),
             "prompts": _whole(recipe.distill.prompts, scale**0.25, 8),

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from underdog.recipe.common import Below1, Count, NotNegative, Optimizer, Positive, Section, Share
 from underdog.recipe.reinforcement import Reinforce
+from underdog.recipe.synthesis import Reconstruct, Refine
 from underdog.recipe.teaching import Distill, Sft
 
 Tier = Literal["top", "high", "medium"]
@@ -244,6 +245,8 @@ class Recipe(Section):
     curate: Curate = Curate()
     tokenizer: Tokenizer = Tokenizer()
     pretrain: Pretrain = Pretrain()
+    refine: Refine = Refine()
+    reconstruct: Reconstruct = Reconstruct()
     sft: Sft = Sft()
     distill: Distill = Distill()
     reinforce: Reinforce = Reinforce()

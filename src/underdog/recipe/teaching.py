@@ -36,7 +36,8 @@ class Sft(Section):
     lr: Positive = 1e-3
     warmup: Share = 0.05
     data: Annotated[list[str], Field(min_length=1)] = ["demonstrations"]
-    """Files of conversations (docs/teaching.md); "demonstrations" are the problems' own."""
+    """Files of conversations (docs/teaching.md); "demonstrations" are the problems' own, "train" the training problems
+    with their answers alone. [refine] and [reconstruct] work on them first."""
     budget: dict[str, Share] = {}
     """Shares of the tokens by domain; all together make 1. A row's domain is its "domain", else its file's name. Empty:
     every row as often as any other."""
@@ -101,6 +102,8 @@ class Distill(Section):
     def _has_a_teacher(self) -> "Distill":
         if self.steps and not self.teacher:
             raise ValueError("distillation needs a teacher: a checkpoint folder or a run")
+        if "://" in self.teacher:
+            raise ValueError("a server does not tell what it thinks of given tokens: let it answer ([refine])")
         if self.method == "dpd" and not self.preference + self.positive + self.negative:
             raise ValueError("preference, positive and negative are all 0: nothing would be learned")
         return self

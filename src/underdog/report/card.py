@@ -55,6 +55,7 @@ def render(run: "Run") -> str:
         text=sections.text(artifacts.get("curate")),
         tokenizer=artifacts["tokenize"].metrics if "tokenize" in artifacts else None,
         pretraining=sections.pretraining(run.recipe, artifacts.get("pretrain")),
+        synthesis=sections.synthesis(artifacts),
         accuracy=sections.accuracy(artifacts),
         reinforcement=sections.reinforcement(artifacts.get("reinforce")),
         samples=samples.choose(artifacts),

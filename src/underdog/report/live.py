@@ -1,7 +1,9 @@
 """The terminal while a recipe runs: a line for each stage, with a bar, what it is doing, and the time left."""
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -97,7 +99,11 @@ def result_line(artifact: Artifact) -> str:
         case "pretrain":
             losses = " → ".join(f"{loss:.3f}" for loss in m["held_out_loss"].values())
             return f"held-out loss {losses}, {m['tokens_per_second']:,.0f} tokens/s"
-        case "sft":
+        case "refine" | "reconstruct":
+            return asked_line(m)
+        case "chains":
+            return f"{m['conversations']:,} conversations"
+        case "sft" | "control" | "chain-model":
             aside = f", {m['set_aside']:,} rows set aside (set-aside.jsonl)" if m["set_aside"] else ""
             return f"{m['demonstrations']:,} conversations, {m['epochs']:.1f} epochs{aside}"
         case "evaluate":
@@ -108,3 +114,12 @@ def result_line(artifact: Artifact) -> str:
             return f"{m['steps']} steps, {m['problems_drawn']:,} problems tried"
         case _:
             return ""
+
+
+def asked_line(m: Mapping[str, Any]) -> str:
+    """How the rows ended that teachers worked on, and what that cost."""
+    ended = ", ".join(f"{count:,} {how}" for how, count in m["ended"].items())
+    failed = ", ".join(f"{count:,} {why}" for why, count in m["failed"].items())
+    tokens = f"{m['tokens_read'] + m['tokens_written']:,} tokens"
+    money = f", {m['money']:.4g} of money" if m["money"] else ""
+    return f"{ended}{f' ({failed})' if failed else ''}; {m['taught']:,} rows to learn from; {tokens}{money}"

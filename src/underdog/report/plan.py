@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from underdog.recipe.schema import TIERS, Rate, Recipe
-from underdog.report.words import figure
+from underdog.recipe.synthesis import OWN, Reconstruct, Refine
+from underdog.report.words import figure, short
 from underdog.tokens.phases import Schedule, Span
 
 SOURCES = ("demonstrations", *TIERS)
@@ -32,6 +33,39 @@ class Reading:
     @property
     def epochs(self) -> float | None:
         return self.tokens / self.there if self.there else None
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What teachers will do to the rows that SFT reads."""
+
+    stage: str
+    models: str
+    requests: int  # most of them for a row, where no server fails
+    rows: int | None  # most that are worked on; None: all of sft.data
+    budget: str
+
+
+def synthesis(recipe: Recipe) -> list[Synthesis]:
+    """The stages refine and reconstruct, as far as the recipe alone can say."""
+    found = []
+    if recipe.refine.teachers:
+        drafts, judges = len(recipe.refine.teachers), len(recipe.refine.evaluators or recipe.refine.teachers)
+        scored = 2 * judges  # what has not the shape that was asked for is asked for once more
+        requests = 2 + drafts + (1 + drafts) * scored + recipe.refine.rounds * (1 + scored)
+        found.append(_synthesis("refine", recipe.refine, requests))
+    if recipe.reconstruct.teacher:
+        summary = recipe.reconstruct.summary and recipe.reconstruct.teacher != OWN
+        found.append(_synthesis("reconstruct", recipe.reconstruct, 4 + summary))
+    return found
+
+
+def _synthesis(stage: str, settings: Refine | Reconstruct, requests: int) -> Synthesis:
+    budget = settings.budget
+    parts = [f"{short(budget.tokens)} tokens"] if budget.tokens else []
+    parts += [f"{budget.money:g} of money"] if budget.money else []
+    models = ", ".join(dict.fromkeys(settings.models))
+    return Synthesis(stage, models, requests, settings.rows or None, " and ".join(parts) or "none")
 
 
 def schedule(recipe: Recipe) -> Schedule:

@@ -10,12 +10,15 @@ from underdog.artifacts.store import Artifact
 from underdog.recipe.schema import Recipe
 from underdog.report import plot_pretrain
 from underdog.report.plot_accuracy import accuracy_dots
-from underdog.report.plot_reinforce import panels, pass_rates
+from underdog.report.plot_reinforce import panels
 from underdog.report.plot_text import correlation_matrix, signal_histogram
 from underdog.report.table import LOOKS, Artifacts, Row, difference, held_out_loss, label, summary_rows
+from underdog.synthesis.refine import GIVEN
+from underdog.synthesis.work import read_records
 from underdog.text.tiers import TIERS
 
 Section = dict[str, Any] | None
+LONGEST = 300  # characters of an example
 _PLACES = (*TIERS, "dropped")
 _LADDER = ("pretrain", "sft", "distill", "control", "reinforce")  # the control stands between what it is compared with
 
@@ -78,6 +81,38 @@ def pretraining(recipe: Recipe, trained: Artifact | None) -> Section:
         "held_out": held_out_loss(trained) if trained else None,
         "speed": metrics.get("tokens_per_second"),
     }
+
+
+def synthesis(artifacts: Artifacts) -> list[dict[str, Any]]:
+    """What teachers made of the rows that SFT reads: how they ended, what failed, what it cost, one of each ending."""
+    found = []
+    for stage in ("refine", "reconstruct"):
+        if made := artifacts.get(stage):
+            m = made.metrics
+            spoken: dict[str, Any] = {}
+            for record in read_records(made.path):
+                spoken.setdefault(record["ended"], record)
+            found.append(
+                {
+                    "label": label(stage),
+                    **{name: m[name] for name in ("rows", "taught", "ended", "failed", "asked", "money", "set_aside")},
+                    "score": m.get("score", {}),
+                    "rounds": m.get("rounds"),
+                    "tokens": m["tokens_read"] + m["tokens_written"],
+                    "examples": [_example(record) for record in spoken.values()],
+                }
+            )
+    return found
+
+
+def _example(record: Mapping[str, Any]) -> dict[str, str]:
+    """One record, shortened: the question, the answer that it began with, and what came of it."""
+    drafts = record.get("drafts", ())
+    given = record.get("answer") or next((one["text"] for one in drafts if one["by"] == GIVEN), "")
+    made = record.get("chain") or record.get("final") or ""
+    why = record.get("reason") or record.get("led_to") or ""
+    texts = {"asked": record["instruction"], "given": given, "made": made, "why": why}
+    return {"ended": record["ended"], **{name: text[:LONGEST] for name, text in texts.items()}}
 
 
 def accuracy(artifacts: Artifacts) -> Section:
@@ -144,19 +179,14 @@ def _tasks(artifacts: Artifacts, looks: Mapping[str, Artifact], chance: float | 
 
 
 def reinforcement(trained: Artifact | None) -> Section:
-    """The panels, when the reference policy was reset, how the problems were sorted, what could not be judged, and
-    answers of the last look."""
+    """The panels, when the reference policy was reset, and how the problems were sorted."""
     if trained is None or not (shown := panels(log := trained.log())):
         return None
     return {
         "panels": shown,
         "steps": trained.metrics.get("steps"),
         "resets": [record for record in log if "reset" in record],
-        "pools": [{**record, "svg": pass_rates(record)} for record in log if "pool" in record],
-        "unjudged": {
-            name: sum(record.get(f"verifier_{name}", 0) for record in log) for name in ("timed_out", "crashed")
-        },
-        "rollouts": [record for record in log if "rollouts" in record][-1:],
+        "pools": [record for record in log if "pool" in record],
     }
 
 

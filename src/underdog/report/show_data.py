@@ -10,6 +10,7 @@ from rich.text import Text
 
 from underdog.artifacts.runs import RECORD, model_folder
 from underdog.errors import UserError
+from underdog.stages.order import synthesised, taught_data
 from underdog.stages.pipeline import open_run
 from underdog.synthesis.asking import Teacher
 from underdog.synthesis.work import read_records
@@ -52,15 +53,31 @@ def show_data(path: Path, model: Path | None, count: int) -> None:
         console.print(f"set aside: {one.where}: {one.reason}", style="yellow", highlight=False, soft_wrap=True)
 
 
-def show_records(out: Path, count: int) -> None:
-    """Every step of the first `count` records that refine or reconstruct wrote."""
+def show_records(path: Path, count: int) -> None:
+    """Every step of the first `count` records that refine or reconstruct wrote: into a folder, or in a run."""
     console = Console()
-    for record in islice(read_records(out), count):
-        console.print(f"\n{record['where']}: {record['ended']}", style="bold", highlight=False, soft_wrap=True)
-        for name, value in record.items():
-            if name not in ("where", "ended"):
-                console.print(f"{name}:", style="bold")
-                console.print(_step(value), highlight=False, markup=False, soft_wrap=True)
+    for out in _synthesised(path):
+        if out != path:
+            console.rule(str(out))
+        for record in islice(read_records(out), count):
+            console.print(f"\n{record['where']}: {record['ended']}", style="bold", highlight=False, soft_wrap=True)
+            for name, value in record.items():
+                if name not in ("where", "ended"):
+                    console.print(f"{name}:", style="bold")
+                    console.print(_step(value), highlight=False, markup=False, soft_wrap=True)
+
+
+def _synthesised(path: Path) -> list[Path]:
+    """The folders with records: those of a run, or this one."""
+    if not (path / RECORD).exists():
+        return [path]
+    made = open_run(path).artifacts
+    found = [made[stage].path for stage in ("refine", "reconstruct") if stage in made]
+    if not found:
+        raise UserError(
+            f"{path} has neither refined nor reconstructed.", hint="docs/teaching.md says how a recipe does."
+        )
+    return found
 
 
 def show_asking(models: Sequence[Teacher], aside: Sequence[Aside]) -> None:
@@ -106,4 +123,8 @@ def _of_run(path: Path, aside: list[Aside]) -> tuple[list[Conversation], Path]:
     if "problems" not in run.artifacts or not run.artifacts.keys() & {"tokenize", "base"}:
         raise UserError(f"{path} has not come as far as SFT.", hint="Run its recipe on.")
     tokens = next(run.artifacts[name] for name in ("tokenize", "base") if name in run.artifacts)
-    return list(conversations(run.recipe.sft.data, run.artifacts["problems"].path, aside)), tokens.path
+    rows = synthesised(run.recipe)
+    if not run.artifacts.keys() >= set(rows):
+        raise UserError(f"{path} has not come as far as SFT: {rows[0]} is missing.", hint="Run its recipe on.")
+    data = taught_data(run.recipe.sft.data, run.artifacts, rows)
+    return list(conversations(data, run.artifacts["problems"].path, aside)), tokens.path

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from underdog.recipe.schema import Recipe
-from underdog.report.plan import Reading, rate, readings, schedule, size
+from underdog.report.plan import Reading, Synthesis, rate, readings, schedule, size, synthesis
 from underdog.report.plot_terminal import draw
 from underdog.report.words import count, percent, short
 from underdog.tokens.phases import Span, mixable_tokens
@@ -30,6 +30,9 @@ def show_plan(recipe: Recipe, runs: Path) -> None:
         console.print(line)
     console.print()
     console.print(_sources(readings(recipe, there), laid_out.spans))
+    if before_sft := synthesis(recipe):
+        console.print()
+        console.print(_before_sft(before_sft))
     if there is None:
         console.print(
             "Epochs are known once the text is tokenised: underdog run … --until tokenize", style="dim", highlight=False
@@ -44,6 +47,16 @@ def _tokens_there(recipe: Recipe, runs: Path) -> dict[str, int] | None:
 
     made = already_made(recipe, runs, "tokenize") if (runs / STORE).is_dir() else {}
     return mixable_tokens(made["tokenize"].metrics) if "tokenize" in made else None
+
+
+def _before_sft(found: list[Synthesis]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("before SFT", "models", "rows", "requests a row", "budget"):
+        table.add_column(column, justify="right" if column in ("rows", "requests a row") else "left", overflow="fold")
+    for one in found:
+        rows = "all" if one.rows is None else f"at most {count(one.rows)}"
+        table.add_row(one.stage, one.models, rows, f"at most {one.requests}", one.budget)
+    return table
 
 
 def _phases(spans: list[Span]) -> Table:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from underdog.errors import UserError
 from underdog.recipe.load import Resolved, replaced
 from underdog.stages.difference import Difference
 from underdog.stages.order import last_evaluation
@@ -30,9 +31,16 @@ def ablate(
     arms = {"off": (switch.off, switch.off_until or until or switch.until), "on": (switch.on, until or switch.until)}
     figures: dict[str, list[dict[str, float]]] = {"off": [], "on": []}
     folders: list[Path] = []
+    told = []
     for changes, end in arms.values():
         recipe = replaced(resolved, changes).recipe
         check_stage(recipe, end or last_evaluation(recipe))
+        told.append((recipe, end))
+    if told[0] == told[1]:
+        raise UserError(
+            f'With this recipe "{switch.name}" makes no difference: both arms would be the same run.',
+            hint="Turn on in the recipe what the switch turns off.",
+        )
     first = resolved.recipe.seed
     for seed in range(first, first + seeds):
         for arm, (changes, end) in arms.items():

@@ -37,7 +37,9 @@ def distill(settings: Distill, seed: int, start: Artifact, problems: Artifact, o
     student = load_pretrained(start.path)
     teacher = Teacher.open(Path(settings.teacher).expanduser(), tokenizer, settings.top_k)
     train = read_problems(problems.path / "train.jsonl")
-    reference = copy.deepcopy(student) if settings.method == "dpd" else None
+    dpd = settings.method == "dpd"
+    reference = copy.deepcopy(student) if dpd and settings.preference else None
+    named = not dpd or settings.positive + settings.negative > 0  # whether anything asks what the teacher thinks
     trainer = Trainer(student, settings.optimizer, objective(settings))
     run = Resumable(out, trainer, settings.steps)
     cache = None
@@ -46,17 +48,17 @@ def distill(settings: Distill, seed: int, start: Artifact, problems: Artifact, o
         lessons = OnPolicy(Engine(student, tokenizer.turn_end), tokenizer, pool, settings, seed)
     else:
         out.progress(0, settings.steps, "answering")
-        groups = kept(
-            out.state / "answers.json", lambda: prepared(settings, seed, reference, teacher, tokenizer, train)
-        )
+        groups = kept(out.state / "answers.json", lambda: prepared(settings, seed, student, teacher, tokenizer, train))
         lessons = Shuffled(list(enumerate(groups)), settings.batch_tokens, derive(seed, "order"), _tokens)
-        cache = Cache(out.state / "teacher", teacher, groups) if settings.cached else None
+        cache = Cache(out.state / "teacher", teacher, groups) if settings.cached and named else None
         out.metrics["lessons"] = len(groups)
 
     def ready(part: Sequence[Lesson]) -> Batch:
         batch = collate_groups([group for _, group in part])
-        if reference:
+        if dpd:
             batch = as_pairs(batch, part, reference)
+        if not named:
+            return batch
         return with_teacher(batch, cache.name([number for number, _ in part]) if cache else teacher.name(batch))
 
     for step in run.steps():
@@ -78,27 +80,30 @@ def objective(settings: Distill) -> Distil | Dpd:
 def prepared(
     settings: Distill,
     seed: int,
-    reference: Decoder | None,
+    student: Decoder,
     teacher: Teacher,
     tokenizer: Tokenizer,
     train: Sequence[Problem],
 ) -> list[Group]:
-    """The answers to learn from: the teacher's right ones, or pairs of its and the student's."""
+    """The answers to learn from: the teacher's right ones, or pairs of its and of the student's as it begins."""
     problems = train[: settings.problems or len(train)]
     theirs = answers(Engine(teacher.model, tokenizer.turn_end), tokenizer, problems, settings, derive(seed, "teacher"))
-    if reference is None:
+    if settings.method != "dpd":
         return right_answers(theirs)
-    own = answers(Engine(reference, tokenizer.turn_end), tokenizer, problems, settings, derive(seed, "student"))
+    own = answers(Engine(student, tokenizer.turn_end), tokenizer, problems, settings, derive(seed, "student"))
     return pairs(theirs, own, settings.margin)
 
 
 @torch.no_grad()
-def as_pairs(batch: Batch, part: Sequence[Lesson], reference: Decoder) -> Batch:
-    """With the reference policy's log-probabilities, and the counts that DPD's components are divided by."""
-    logprobs_M, _, taught_M = policy_logprobs(reference, batch, 1.0)
+def as_pairs(batch: Batch, part: Sequence[Lesson], reference: Decoder | None) -> Batch:
+    """With the counts that DPD's components are divided by and, for the preference, the reference policy's
+    log-probabilities."""
     sign_N = batch.extra["sign"]
     counts = {PAIRS: len(part), POSITIVE: float((sign_N > 0).sum()), NEGATIVE: float((sign_N < 0).sum())}
-    extra = {**batch.extra, "reference": torch.zeros(batch.tokens).index_copy_(0, taught_M, logprobs_M)}
+    extra = dict(batch.extra)
+    if reference:
+        logprobs_M, _, taught_M = policy_logprobs(reference, batch, 1.0)
+        extra["reference"] = torch.zeros(batch.tokens).index_copy_(0, taught_M, logprobs_M)
     return Batch(batch.ids_N, batch.targets_N, batch.weights_N, batch.spans, extra, counts)
 
 

@@ -1,23 +1,25 @@
 """Which stages a recipe has, what each of them reads, and in which order they run."""
 
-import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 from underdog.artifacts.store import Artifact, Draft
 from underdog.lanes import cores
-from underdog.recipe.reinforcement import BUILT_IN
 from underdog.recipe.schema import Curate, Recipe
+from underdog.recipe.synthesis import BASE, OWN, UNKEYED, Asking
+from underdog.recipe.teaching import Sft
 from underdog.seeds import derive
-from underdog.stages.together import Shared, strategy_for, strategy_for_policy
+from underdog.stages.contents import file_sources, fingerprint, model_files
+from underdog.stages.together import Shared, strategy_for, strategy_of_copies
 from underdog.text.sources import expand
+from underdog.tokens.conversation_files import ROWS
 from underdog.verify.problem_files import read_problems
 
 MAIN_LINE = ("base", "pretrain", "sft", "distill", "reinforce")
 """Stages that end in a checkpoint, each learning from the one before; each is followed by its evaluation."""
+CHAIN_MODEL = "chain-model"
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,16 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
         yield from _pretraining(r, precision, seed("pretrain"), on)
         yield evaluation("pretrain")
     line = ["base" if r.base else "pretrain"]  # the main line so far
+    yield from _synthesis(r, precision, seed(CHAIN_MODEL), line[0])
+    rows = synthesised(r)
     taught = {**r.sft.model_dump(), **precision, "contents": fingerprint(file_sources(r.sft.data))}
     yield Stage(
         "sft",
         taught,
-        (line[-1], "problems"),
-        lambda p, out: sft(r.sft, r.sft.steps, seed("sft"), p[line[0]], p["problems"], out, strategy_for(r.compute)),
+        (line[-1], "problems", *rows),
+        lambda p, out: sft(
+            _reading(r.sft, p, rows), r.sft.steps, seed("sft"), p[line[0]], p["problems"], out, strategy_for(r.compute)
+        ),
         seed("sft"),
         shared=Shared.SLICES,
     )
@@ -92,7 +98,7 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
     if r.distill.steps:
         yield Stage(
             "distill",
-            {**r.distill.model_dump(), "contents": fingerprint([r.distill.teacher])},
+            {**r.distill.model_dump(), "contents": fingerprint(model_files([r.distill.teacher]))},
             ("sft", "problems"),
             lambda p, out: distill(r.distill, seed("distill"), p["sft"], p["problems"], out),
             seed("distill"),
@@ -106,15 +112,10 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
             r.reinforce.model_dump(),
             (learner, "problems"),
             lambda p, out: reinforce(
-                r.reinforce,
-                seed("reinforce"),
-                p[learner],
-                p["problems"],
-                out,
-                strategy_for_policy(r.compute, r.reinforce.engine),
+                r.reinforce, seed("reinforce"), p[learner], p["problems"], out, strategy_of_copies()
             ),
             seed("reinforce"),
-            shared=Shared.COPIES if r.reinforce.engine == BUILT_IN else Shared.SLICES,
+            shared=Shared.COPIES,
         )
         yield evaluation("reinforce")
         line.append("reinforce")
@@ -123,9 +124,9 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
         yield Stage(
             "control",
             taught,
-            (*dict.fromkeys(("sft", learner)), last, "problems"),
+            (*dict.fromkeys(("sft", learner)), last, "problems", *rows),
             lambda p, out: sft(
-                r.sft,
+                _reading(r.sft, p, rows),
                 steps_of_same_time(p["sft"], p[last]),
                 seed("control"),
                 p[learner],
@@ -138,6 +139,17 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
         )
         yield evaluation("control")
     yield Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out))
+
+
+def synthesised(recipe: Recipe) -> tuple[str, ...]:
+    """The stage whose rows SFT reads in place of sft.data, where there is one."""
+    on = {"reconstruct": recipe.reconstruct.teacher, "refine": recipe.refine.teachers}
+    return tuple(name for name in on if on[name])[:1]
+
+
+def taught_data(data: Sequence[str], made: Mapping[str, Artifact], rows: Sequence[str]) -> list[str]:
+    """`data`, or the rows that those stages made of it."""
+    return [str(made[name].path / ROWS) for name in rows] or list(data)
 
 
 def last_evaluation(recipe: Recipe) -> str:
@@ -174,6 +186,78 @@ def _pretraining(r: Recipe, precision: dict[str, str], seed: int, on: str) -> It
     )
 
 
+def _synthesis(r: Recipe, precision: dict[str, str], seed: int, base: str) -> Iterator[Stage]:
+    """The stages that work on what SFT is to learn. What is asked hangs on their own seeds: the recipe's share it."""
+    from underdog.stages.reconstruct import reconstruct
+    from underdog.stages.refine import refine
+
+    def asking(settings: Asking, models: Sequence[str]) -> dict[str, Any]:
+        """All that shapes the rows."""
+        files = fingerprint([*file_sources(r.sft.data), *model_files(models)])
+        return {**settings.model_dump(exclude=UNKEYED), "data": r.sft.data, "contents": files}
+
+    def own(models: Sequence[str]) -> dict[str, str]:
+        """The stages that make them, by what the settings call them."""
+        return {name: stage for name, stage in ((BASE, base), (OWN, CHAIN_MODEL)) if name in models}
+
+    def folders(p: Mapping[str, Artifact], models: Mapping[str, str]) -> dict[str, Path]:
+        return {name: p[stage].path for name, stage in models.items()}
+
+    if r.refine.teachers:
+        drafting = own(r.refine.models)
+        yield Stage(
+            "refine",
+            asking(r.refine, r.refine.models),
+            ("problems", *drafting.values()),
+            lambda p, out: refine(r.refine, r.sft.data, p["problems"], folders(p, drafting), out),
+        )
+    if r.reconstruct.teacher:
+        before = ("refine",) if r.refine.teachers else ()
+        reasoning = own(r.reconstruct.models)
+        if OWN in reasoning:
+            yield from _chain_model(r, precision, seed, base)
+        yield Stage(
+            "reconstruct",
+            asking(r.reconstruct, r.reconstruct.models),
+            ("problems", *before, *reasoning.values()),
+            lambda p, out: reconstruct(
+                r.reconstruct, taught_data(r.sft.data, p, before), p["problems"], folders(p, reasoning), out
+            ),
+        )
+
+
+def _chain_model(r: Recipe, precision: dict[str, str], seed: int, base: str) -> Iterator[Stage]:
+    """What it learns from, and the model: SFT in all but its data and its steps."""
+    from underdog.stages.chains import chains
+    from underdog.stages.sft import sft
+
+    own = r.reconstruct.own
+    settings = r.sft.model_copy(
+        update={"steps": own.steps, "budget": {}, "stage": [], "reasoning": True, "keep_all_think": False}
+    )
+    yield Stage(
+        "chains",
+        {"data": own.data, "contents": fingerprint(file_sources(own.data))},
+        ("problems",),
+        lambda p, out: chains(own.data, p["problems"], out),
+    )
+    yield Stage(
+        CHAIN_MODEL,
+        {**settings.model_dump(exclude={"data"}), **precision},
+        (base, "problems", "chains"),
+        lambda p, out: sft(
+            _reading(settings, p, ("chains",)), own.steps, seed, p[base], p["problems"], out, strategy_for(r.compute)
+        ),
+        seed,
+        shared=Shared.SLICES,
+    )
+
+
+def _reading(settings: Sft, made: Mapping[str, Artifact], rows: Sequence[str]) -> Sft:
+    """The settings, their data being the rows that those stages made."""
+    return settings.model_copy(update={"data": taught_data(settings.data, made, rows)})
+
+
 def _curate(recipe: Recipe, problems: Artifact, out: Draft, on: str) -> None:
     from underdog.stages.curate import curate  # brings compiled kernels along, which only this stage needs
 
@@ -191,23 +275,6 @@ def held_out_texts(problems: Artifact) -> dict[str, str]:
     return {problem.id: problem.prompt[-1].content for problem in held_out}
 
 
-def file_sources(data: Sequence[str]) -> list[str]:
-    """Of what SFT reads, the user's files."""
-    return [source for source in data if source != "demonstrations"]
-
-
 def _examples(curate: Curate) -> list[str]:
     """Files beside the sources that the judge learns from."""
     return [*curate.reference, *curate.unlike, *([curate.labels] if curate.labels else [])]
-
-
-def fingerprint(sources: Sequence[str]) -> list[Any]:
-    """What the user's files are like now, so that changed files are read anew. Built-in corpora hang on Python."""
-    found: list[Any] = []
-    for source in sources:
-        path = Path(source).expanduser()
-        paths = [str(path)] if path.exists() else sorted(glob(str(path), recursive=True))
-        folders = [path for path in map(Path, paths) if path.is_dir()]
-        files = [*map(Path, paths), *(file for folder in folders for file in sorted(folder.rglob("*")))]
-        found += [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
-    return [*found, platform.python_version()]

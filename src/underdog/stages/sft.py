@@ -7,7 +7,7 @@ from underdog.model.adapters import attach, merge, save_adapter
 from underdog.model.weights import load_pretrained
 from underdog.recipe.teaching import Sft
 from underdog.seeds import derive
-from underdog.tokens.conversation_files import write_aside
+from underdog.tokens.conversation_files import ASIDE, write_aside
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import collate, cut
 from underdog.train.mixture import mixed
@@ -18,8 +18,6 @@ from underdog.train.schedules import warmup_cosine
 from underdog.train.strategy import Strategy
 from underdog.train.taught import read_taught
 from underdog.train.trainer import Trainer
-
-ASIDE = "set-aside.jsonl"
 
 
 def sft(

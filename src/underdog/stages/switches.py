@@ -56,6 +56,20 @@ SWITCHES = {
             "evaluate-sft",
         ),
         Switch(
+            "refine",
+            "SFT on answers that teachers refined against the answers as they came",
+            {},
+            {"refine.teachers": [], "refine.evaluators": []},
+            "evaluate-sft",
+        ),
+        Switch(
+            "reconstruct",
+            "SFT on answers with reconstructed reasoning against the answers as they came",
+            {},
+            {"reconstruct.teacher": "", "reconstruct.judge": ""},
+            "evaluate-sft",
+        ),
+        Switch(
             "distill",
             "distillation against the SFT that it starts from",
             {},

@@ -6,86 +6,40 @@ by asking the same things again.
 
 import json
 import re
-import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from underdog.artifacts.files import digest_json
 from underdog.errors import UserError
 from underdog.generate.interface import Ending
-from underdog.generate.options import OptionError, Options
-from underdog.generate.session import Model, collect
+from underdog.generate.options import ContextFull, OptionError, Options
+from underdog.generate.remote import ServerError
+from underdog.generate.session import Answer, Model, collect
 from underdog.generate.structure import Structure
+from underdog.synthesis.replies import Budget, Cache, Reply
 from underdog.tokens.messages import Message, as_json
 
 REFUSED = re.compile(
     r"\s*(?:I(?:'|’)?m sorry|I am sorry|Sorry,|I can(?:not|['’]t)\b|I(?:'|’)m unable|As an AI)", re.IGNORECASE
 )
+MALFORMED, SILENT, TIMED_OUT, TOO_LONG = "malformed JSON", "no answer from the server", "timed out", "question too long"
+WRONG_REQUEST = (400, 403, 413, 422)  # HTTP: this request fails each time, others need not
+WRONG_ADDRESS = (401, 402, 404)  # all of them do, until somebody mends it
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class NoReply(Exception):
-    """One request came to nothing; the message says why."""
+    """One request came to nothing: `why` in a word or two, for counting; the message says more."""
 
-
-@dataclass
-class Budget:
-    """What all teachers together may use. Prices are money for a million tokens."""
-
-    tokens: int | None = None
-    money: float | None = None
-    price_in: float = 0.0
-    price_out: float = 0.0
-    used_in: int = 0
-    used_out: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def spent(self) -> float:
-        return (self.used_in * self.price_in + self.used_out * self.price_out) / 1e6
-
-    def use(self, tokens_in: int, tokens_out: int) -> None:
-        with self._lock:
-            self.used_in += tokens_in
-            self.used_out += tokens_out
-
-    def check(self) -> None:
-        """Raises UserError once it is used up; requests under way are still paid for."""
-        used = self.used_in + self.used_out
-        if (self.tokens is not None and used >= self.tokens) or (self.money is not None and self.spent >= self.money):
-            raise UserError(
-                f"The budget is used up: {used:,} tokens, {self.spent:.4g} of money.",
-                hint="The same command with a larger budget goes on: what was answered is not asked again.",
-            )
-
-
-class Cache:
-    """Replies by their content: the model's name, the messages and the options."""
-
-    def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._base = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._base.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, text TEXT NOT NULL)")
-        except sqlite3.DatabaseError as problem:
-            raise UserError(f"{path} is not a cache of replies: {problem}.", hint="Remove it.") from None
-        self._lock = threading.Lock()
-
-    def get(self, key: str) -> str | None:
-        with self._lock:
-            found = self._base.execute("SELECT text FROM replies WHERE key = ?", (key,)).fetchone()
-        return found[0] if found else None
-
-    def put(self, key: str, text: str) -> None:
-        with self._lock:
-            self._base.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, text))
+    def __init__(self, who: str, why: str, more: object = ""):
+        super().__init__(f"{who}: {why}" + (f": {more}" if more else ""))
+        self.why = why
 
 
 @dataclass
@@ -95,9 +49,11 @@ class Teacher:
     model: Model
     cache: Cache
     budget: Budget
-    retries: int = 3
+    identity: str = ""  # what the cache knows it by: the name alone may be another model's tomorrow
+    retries: int = 6
     pause: float = 0.5  # seconds before the first new try; doubled each time
     counts: Counter[str] = field(default_factory=Counter)  # "asked", "cached", "tried again", and reasons of failures
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def name(self) -> str:
@@ -108,42 +64,25 @@ class Teacher:
 
         Raises:
             NoReply: the server failed every time, or the answer is empty, cut off or a refusal.
-            UserError: the budget is used up, or the model cannot be asked such a thing.
+            UserError: the budget is used up, the server lets nobody in, or the model cannot be asked such a thing.
         """
-        key = digest_json([self.name, [as_json(one) for one in messages], _options(options)])
-        if (found := self.cache.get(key)) is not None:
-            self.counts["cached"] += 1
-            return self._judged(json.loads(found))
-        for attempt in range(self.retries + 1):
-            self.budget.check()
-            try:
-                answer = collect(self.model.reply(messages, options))
-                break
-            except OptionError:
-                raise
-            except (UserError, ValueError) as problem:  # ValueError: a line of the stream that is no JSON
-                if attempt == self.retries:
-                    self.counts["no answer from the server"] += 1
-                    raise NoReply(f"{self.name}: {problem}") from None
-                self.counts["tried again"] += 1
-                time.sleep(self.pause * 2**attempt)
-        self.counts["asked"] += 1
-        self.budget.use(answer.finish.prompt_tokens, answer.finish.new_tokens)
-        said = {"text": answer.message.content, "truncated": answer.finish.ending is Ending.TRUNCATED}
-        self.cache.put(key, json.dumps(said))
-        return self._judged(said)
-
-    def _judged(self, said: dict[str, Any]) -> str:
-        text = said["text"]
+        key = digest_json([self.identity or self.name, [as_json(one) for one in messages], _options(options)])
+        reply = self.cache.get(key)
+        if reply is None:
+            reply = self._paid(messages, options)
+            self.cache.put(key, reply)
+            self._count("asked")
+        else:
+            self._count("cached")
+        self.budget.use(key, reply)
         for why, wrong in (
-            ("empty answer", not text),
-            ("answer cut off", said["truncated"]),
-            ("refused", len(text) < 400 and REFUSED.match(text)),
+            ("answer cut off", reply.truncated),
+            ("empty answer", not reply.text),
+            ("refused", len(reply.text) < 400 and REFUSED.match(reply.text)),
         ):
             if wrong:
-                self.counts[why] += 1
-                raise NoReply(f"{self.name}: {why}")
-        return text
+                raise self._fails(why)
+        return reply.text
 
     def ask_json(self, messages: Sequence[Message], options: Options, schema: dict[str, Any], tries: int = 2) -> Any:
         """A reply of that shape. Where the engine cannot be held to it, malformed ones are asked for anew.
@@ -160,8 +99,46 @@ class Teacher:
                 return read_shape(text, schema)
             except ValueError as malformed:
                 problem = str(malformed)
-        self.counts["malformed JSON"] += 1
-        raise NoReply(f"{self.name}: malformed JSON: {problem}")
+        raise self._fails(MALFORMED, problem)
+
+    def _paid(self, messages: Sequence[Message], options: Options) -> Reply:
+        """A new reply; a server that fails is asked again, after longer and longer pauses."""
+        for attempt in range(self.retries + 1):
+            self.budget.check()
+            try:
+                answer = self._answer(messages, options)
+                break
+            except OptionError:
+                raise
+            except (UserError, ValueError) as problem:  # ValueError: a line of the stream that is no JSON
+                status = problem.status if isinstance(problem, ServerError) else 0
+                if status in WRONG_ADDRESS:
+                    raise
+                if attempt == self.retries or status in WRONG_REQUEST:
+                    raise self._fails(TIMED_OUT if status == 408 else SILENT, problem) from None
+                self._count("tried again")
+                time.sleep(self.pause * 2**attempt)
+        finish = answer.finish
+        truncated = finish.ending is Ending.TRUNCATED
+        return Reply(answer.message.content, truncated, finish.prompt_tokens, finish.new_tokens)
+
+    def _answer(self, messages: Sequence[Message], options: Options) -> Answer:
+        """Where the context has no room for the longest answer, what room there is will have to do."""
+        try:
+            return collect(self.model.reply(messages, options))
+        except ContextFull:
+            try:
+                return collect(self.model.reply(messages, replace(options, max_new_tokens=None)))
+            except ContextFull as full:
+                raise self._fails(TOO_LONG, full) from None
+
+    def _fails(self, why: str, more: object = "") -> NoReply:
+        self._count(why)
+        return NoReply(self.name, why, more)
+
+    def _count(self, what: str) -> None:
+        with self._lock:
+            self.counts[what] += 1
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T], parallel: int) -> Iterator[R]:
@@ -198,6 +175,8 @@ def read_shape(text: str, schema: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f'"{name}" is not of type {shape["type"]}')
         if shape["type"] == "array" and not all(isinstance(one, kinds[shape["items"]["type"]]) for one in value):
             raise ValueError(f'"{name}" holds something else than {shape["items"]["type"]}s')
+        if not shape.get("minimum", value) <= value <= shape.get("maximum", value):
+            raise ValueError(f'"{name}" is {value}')
     return said
 
 

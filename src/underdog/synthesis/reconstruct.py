@@ -13,7 +13,7 @@ from underdog.generate.options import Options
 from underdog.seeds import derive
 from underdog.synthesis.asking import NoReply, Teacher, object_schema
 from underdog.synthesis.items import Item, transcript
-from underdog.tokens.messages import Message, as_json
+from underdog.tokens.messages import Conversation, Message
 from underdog.verify.registry import verify
 
 GIVEN = re.compile(
@@ -50,7 +50,7 @@ class Reconstructor:
             record["led_to"] = why
             return {**record, "ended": "kept" if leads else "leads elsewhere"}
         except NoReply as problem:
-            return {**record, "ended": "failed", "reason": str(problem)}
+            return {**record, "ended": "failed", "why": problem.why, "reason": str(problem)}
 
     def _leads(self, item: Item, chain: str) -> tuple[bool, str]:
         """Whether one who sees the chain, and not the answer, comes to it."""
@@ -99,12 +99,9 @@ def leaks(chain: str, answer: str) -> str | None:
     return None
 
 
-def reconstructed_row(item: Item, record: dict[str, Any]) -> dict[str, Any] | None:
-    """The conversation with its reasoning, as SFT reads it; None where the chain was dropped."""
-    if record["ended"] != "kept":
-        return None
-    said = [*item.messages, Message("assistant", item.answer, record["chain"])]
-    return {"messages": [as_json(one) for one in said]}
+def reconstructed(item: Item, record: dict[str, Any]) -> Conversation | None:
+    """The conversation with its reasoning; None where the chain was dropped."""
+    return item.answered(item.answer, record["chain"]) if record["ended"] == "kept" else None
 
 
 def completion_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,9 @@ from underdog.errors import UserError
 from underdog.tokens.formats import conversation
 from underdog.tokens.messages import Conversation
 
+ROWS, ASIDE = "rows.jsonl", "set-aside.jsonl"
+"""What stages write: conversations, and rows that could not be used."""
+
 
 @dataclass(frozen=True)
 class Aside:

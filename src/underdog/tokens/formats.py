@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from underdog.errors import nearest
-from underdog.tokens.messages import Conversation, Message, Role, ToolCall, check
+from underdog.tokens.messages import Conversation, Message, Role, ToolCall, as_json, check
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -24,6 +24,7 @@ ROLES: dict[str, Role] = {
     "observation": "tool",
 }
 KEYS = ("messages", "conversations", "instruction", "prompt")
+PROBLEM = "problem_id"
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 
 
@@ -41,7 +42,20 @@ def conversation(row: Any, domain: str = "", where: str = "") -> Conversation:
         raise ValueError(f"it has none of {', '.join(KEYS)}{near}")
     messages = tuple(_FORMS[key](row))
     check(messages)
-    return Conversation(messages, _tools(row.get("tools")), _text(row.get("domain") or domain, "domain"), where)
+    domain, problem = _text(row.get("domain") or domain, "domain"), row.get(PROBLEM)
+    own = problem if isinstance(problem, str) else ""  # others number their problems
+    return Conversation(messages, _tools(row.get("tools")), domain, where, own)
+
+
+def as_row(found: Conversation) -> dict[str, Any]:
+    """A conversation as `conversation` reads it back, all but where it came from."""
+    row: dict[str, Any] = {"messages": [_as_taught(message) for message in found.messages]}
+    extra = {"tools": list(found.tools), "domain": found.domain, PROBLEM: found.problem}
+    return row | {key: value for key, value in extra.items() if value}
+
+
+def _as_taught(message: Message) -> dict[str, Any]:
+    return as_json(message) if message.trained else {**as_json(message), "weight": 0}
 
 
 def _of_messages(row: Mapping[str, Any]) -> list[Message]:

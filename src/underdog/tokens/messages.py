@@ -38,6 +38,7 @@ class Conversation:
     tools: tuple[Mapping[str, Any], ...] = ()
     domain: str = ""  # what budgets by domain go by
     where: str = ""  # file and line
+    problem: str = ""  # id of the problem that it answers, where it is one's
 
 
 def as_json(message: Message) -> dict[str, Any]:

@@ -10,12 +10,15 @@ from underdog.errors import UserError
 from underdog.recipe.teaching import Sft
 from underdog.tokens.chat import rows
 from underdog.tokens.conversation_files import Aside, read_conversations
-from underdog.tokens.messages import Conversation
+from underdog.tokens.messages import Conversation, Message
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Example
+from underdog.verify.problem import reference_answer
 from underdog.verify.problem_files import read_problems
 
-DEMONSTRATIONS = "demonstrations"
+DEMONSTRATIONS, TRAIN = "demonstrations", "train"
+OURS = (DEMONSTRATIONS, TRAIN)
+"""What `sft.data` names beside files."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,30 @@ def read_taught(settings: Sft, tokenizer: Tokenizer, context: int, problems: Pat
 
 
 def conversations(data: Sequence[str], problems: Path, aside: list[Aside]) -> Iterator[Conversation]:
-    """The conversations of the files and of the demonstrations; bad rows go to `aside`."""
+    """The conversations of the files, the demonstrations and the training problems; bad rows go to `aside`."""
     for source in data:
         if source == DEMONSTRATIONS:
             for problem in read_problems(problems / "demonstrations.jsonl"):
                 where = f"Demonstration {problem.id} ({problem.task})"
-                yield Conversation(tuple(problem.conversation()), (), DEMONSTRATIONS, where)
+                yield Conversation(tuple(problem.conversation()), (), DEMONSTRATIONS, where, problem.id)
+            continue
+        if source == TRAIN:
+            yield from _answered(problems / "train.jsonl", aside)
             continue
         for path in files(source):
             good, bad = read_conversations(path)
             aside += bad
             yield from good
+
+
+def _answered(path: Path, aside: list[Aside]) -> Iterator[Conversation]:
+    """Problems with their right answer, and no reasoning."""
+    for problem in read_problems(path):
+        where = f"Problem {problem.id} ({problem.task})"
+        if (answer := reference_answer(problem)) is None:
+            aside.append(Aside(where, "no right answer is written down for it"))
+        else:
+            yield Conversation((*problem.prompt, Message("assistant", answer)), (), TRAIN, where, problem.id)
 
 
 def files(source: str) -> Iterable[Path]:

@@ -1,30 +1,27 @@
-"""A teacher that is a real server of this project, with a small model that has learned to answer "7" to everything."""
+"""A teacher that is a real server of this project, with a small model that has learned to answer "7" to everything; and
+servers that fail."""
 
 import contextlib
 import json
 import random
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-
-pytest.importorskip("fastapi")
-
-from underdog.generate.open import open_model
-from underdog.model.weights import save_pretrained
-from underdog.recipe.schema import Optimizer
-from underdog.serve.server import address, bind, build_server
-from underdog.synthesis.asking import Budget, Cache, Teacher
-from underdog.tokens.chat import rows
-from underdog.tokens.messages import Message
-from underdog.train.batch import Example, collate
-from underdog.train.objectives import next_token
-from underdog.train.trainer import Trainer
 
 
 @pytest.fixture(scope="session")
 def seven(tiny, tokenizer, tmp_path_factory, random_text):
     """The folder of that model."""
+    from underdog.model.weights import save_pretrained
+    from underdog.recipe.schema import Optimizer
+    from underdog.tokens.chat import rows
+    from underdog.tokens.messages import Message
+    from underdog.train.batch import Example, collate
+    from underdog.train.objectives import next_token
+    from underdog.train.trainer import Trainer
+
     model = tiny(vocabulary=tokenizer.vocabulary, width=32, layers=1, heads=2, kv_heads=1, ffn=64, context=8192)
     source = random.Random(1)
     trainer = Trainer(model, Optimizer(weight_decay=0.0), next_token)
@@ -43,6 +40,10 @@ def seven(tiny, tokenizer, tmp_path_factory, random_text):
 @pytest.fixture(scope="session")
 def served(seven):
     """The address of a server of it."""
+    pytest.importorskip("fastapi")
+    from underdog.generate.open import open_model
+    from underdog.serve.server import address, bind, build_server
+
     model = open_model(seven)
     listening = bind("127.0.0.1", 0)
     server = build_server(model)
@@ -57,6 +58,10 @@ def served(seven):
 def teacher(served, tmp_path):
     """(budget, folder of the cache) -> a teacher behind HTTP."""
 
+    from underdog.generate.open import open_model
+    from underdog.synthesis.asking import Teacher
+    from underdog.synthesis.replies import Budget, Cache
+
     def make(budget=None, folder="cache", **settings):
         cache = Cache(tmp_path / folder / "replies.sqlite")
         return Teacher(open_model(served), cache, budget or Budget(), pause=0.01, **settings)
@@ -65,14 +70,17 @@ def teacher(served, tmp_path):
 
 
 class Failing(BaseHTTPRequestHandler):
-    """Lists a model, and fails each time it is asked, in the way that the server is told."""
+    """Lists a model, and fails each time it is asked, in the way that the server is told: status, words, seconds."""
 
     def do_GET(self):
         self._send(200, json.dumps({"data": [{"id": "failing"}]}))
 
     def do_POST(self):
         self.server.asked += 1
-        self._send(*self.server.fails)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # who asked did not wait
+            status, body, *silent = self.server.fails
+            time.sleep(sum(silent))
+            self._send(status, body)
 
     def _send(self, status, body):
         self.send_response(status)
@@ -86,12 +94,12 @@ class Failing(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def failing():
-    """(status, body) -> context manager: a server that answers so; it counts in `asked`."""
+    """(status, body, seconds) -> context manager: a server that answers so; it counts in `asked`."""
 
     @contextlib.contextmanager
-    def run(status, body):
+    def run(*fails):
         server = ThreadingHTTPServer(("127.0.0.1", 0), Failing)
-        server.fails, server.asked = (status, body), 0
+        server.fails, server.asked = fails, 0
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -102,3 +110,10 @@ def failing():
             server.server_close()
 
     return run
+
+
+@pytest.fixture
+def saying():
+    """Text -> the events of a server whose model says it."""
+    ends = '{"choices": [{"index": 0, "delta": %s, "finish_reason": "stop"}]}'
+    return lambda text: f"data: {ends % json.dumps({'content': text})}\n\ndata: [DONE]\n\n"
