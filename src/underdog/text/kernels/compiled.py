@@ -11,12 +11,10 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from underdog.errors import UserError
+from underdog.errors import extra
 
-try:
+with extra("curate", "Judging text"):
     import numba
-except ImportError:
-    raise UserError("Judging text needs the package numba.", hint='Install "underdog[curate]".') from None
 
 
 @functools.cache

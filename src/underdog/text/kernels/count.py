@@ -10,8 +10,9 @@ from underdog.text.kernels.hashing import Table, lexicon
 from underdog.text.kernels.lines import classify_lines, count_duplicates, count_kept, ends_well
 from underdog.text.kernels.prose import count_prose
 from underdog.text.kernels.repetition import count_repetition
-from underdog.text.kernels.scan import HAS_LETTER, WORD, Lines, Tokens, decode, describe, find_lines, split
+from underdog.text.kernels.scan import HAS_LETTER, WORD, Lines, Tokens, decode, describe, find_lines
 from underdog.text.kernels.tally import Tally
+from underdog.text.kernels.words import split
 from underdog.text.lexicons import BOILERPLATE, MATHEMATICAL, STOP_WORD, UNSAFE
 
 
