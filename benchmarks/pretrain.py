@@ -29,7 +29,7 @@ from functools import partial
 
 from small_llama import shape, theirs
 
-from underdog.lanes import cores, open_lanes, side_by_side
+from underdog.lanes import cores, cut, open_lanes, side_by_side
 
 VOCABULARY, WIDTH, LAYERS, HEADS, FFN = 8192, 256, 8, 8, 768
 ROWS, LENGTH = 8, 512  # a step reads ROWS * LENGTH tokens
@@ -70,7 +70,7 @@ def useful(batch: Documents) -> int:
 def underdog(stream: Iterator[Documents], enough: Callable[[], bool], compiled: bool = False) -> None:
     from underdog.model.decoder import Decoder
     from underdog.recipe.schema import Compute, Optimizer
-    from underdog.train.batch import Example, collate, cut
+    from underdog.train.batch import Example, collate
     from underdog.train.objectives import next_token
     from underdog.train.strategy import PART_TOKENS, Local
     from underdog.train.trainer import Trainer

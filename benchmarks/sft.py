@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from underdog.lanes import cores, open_lanes
+from underdog.lanes import cores, cut, open_lanes
 
 CONVERSATIONS, EPOCHS, ROWS = 160, 1, 16
 ARMS = ("ours", "default", "tuned")
@@ -60,7 +60,7 @@ def ours(folder: Path) -> float:
     from underdog.recipe.schema import Optimizer
     from underdog.tokens.formats import conversation
     from underdog.tokens.tokenizer import Tokenizer
-    from underdog.train.batch import collate, cut
+    from underdog.train.batch import collate
     from underdog.train.objectives import next_token
     from underdog.train.strategy import PART_TOKENS
     from underdog.train.taught import row_examples

@@ -1,8 +1,9 @@
 """The verbs of the narrow jobs: a table in, the same table with results out."""
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -236,6 +237,10 @@ def tune(
     lr: Annotated[
         float | None, typer.Option(help="Highest learning rate of its adapter and head: 1e-3.", show_default=False)
     ] = None,
+    precision: Annotated[
+        Literal["float32", "bf16"] | None,
+        typer.Option(help="What the frozen base is multiplied in: what is faster here.", show_default=False),
+    ] = None,
     seed: int = 0,
 ) -> None:
     """Fit a classifier to labelled rows, and judge it on unseen ones.
@@ -246,7 +251,9 @@ def tune(
     from underdog.stages.tune import tune_file
     from underdog.train.classifying import Fitting
 
-    if model is None and (epochs or lr):
-        raise UserError("--epochs and --lr say how a model is tuned; there is none.", hint="Give --model.")
+    if model is None and (epochs or lr or precision):
+        words = "--epochs, --lr and --precision say how a model is tuned; there is none."
+        raise UserError(words, hint="Give --model.")
     fitting = Fitting(epochs or Fitting.epochs, lr=lr or Fitting.lr)
-    print(tune_file(file, out, column, label, error, seed, model, fitting, lambda line: typer.echo(line, err=True)))
+    say = partial(typer.echo, err=True)
+    print(tune_file(file, out, column, label, error, seed, model, precision, fitting, say))

@@ -7,7 +7,7 @@ of Python's lock while it computes, so threads are enough.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from queue import SimpleQueue
@@ -61,6 +61,20 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
             begun.popleft()
     finally:
         _stop(begun)
+
+
+def cut(items: Sequence[T], size: Callable[[T], int], most: int) -> Iterator[list[T]]:
+    """Cuts a list into runs of at most `most` tokens (a longer item stands alone)."""
+    run: list[T] = []
+    total = 0
+    for item in items:
+        if run and total + size(item) > most:
+            yield run
+            run, total = [], 0
+        run.append(item)
+        total += size(item)
+    if run:
+        yield run
 
 
 def as_they_come(work: Callable[[T], Iterator[R]], items: Iterable[T]) -> Iterator[R]:

@@ -101,6 +101,29 @@ def test_four_bits_hold_the_nearest_of_sixteen(kind):
     assert error < {"nf4": 0.012, "int4": 0.016}[kind]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_base_in_bfloat16_differs_by_its_rounding_and_trains_float32(tiny, kind):
+    """Forward and backward; the weights that are trained, and what goes from layer to layer, stay float32."""
+    found = {}
+    for precision in ("float32", "bf16"):
+        model = stirred(tiny(), Adapter(kind=kind, rank=4, precision=precision))
+        hidden = model(IDS, Packed(end_to_end([20, 37])))
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        assert {hidden.dtype} | {weight.dtype for weight in trained} == {torch.float32}
+        found[precision] = [hidden.detach(), *torch.autograd.grad(hidden.square().sum(), trained)]
+    for rough, exact in zip(found["bf16"], found["float32"], strict=True):
+        off = (rough - exact).norm() / exact.norm()
+        assert 0 < off < 0.05 and rough.dtype == torch.float32
+
+
+def test_a_base_in_bfloat16_merges_to_what_it_computes(tiny):
+    model = stirred(tiny(), Adapter(kind="lora", rank=4, precision="bf16"))
+    applied = logits(model)
+    merge(model)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert (logits(model) - applied).norm() / applied.norm() < 0.02
+
+
 def test_a_packed_layer_has_the_gradient_of_its_matrix():
     layer = torch.nn.Linear(40, 24)
     packed = FourBit(layer, "nf4")

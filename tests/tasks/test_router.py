@@ -37,7 +37,7 @@ def test_held_out_rows_say_what_is_kept_and_saved():
     draw = random.Random(0)
     texts = [str(draw.uniform(0.5, 1)) for _ in range(2000)]
     labels = ["yes" if draw.random() < (0.999 if float(text) > 0.7 else 0.6) else "no" for text in texts]
-    held = hold_out(by_number, texts, labels, 0.02, local_cost=0.1, large_cost=2.0)
+    held = hold_out([by_number(text) for text in texts], labels, 0.02, local_cost=0.1, large_cost=2.0)
     kept = [label for text, label in zip(texts, labels, strict=True) if float(text) >= held.threshold.value]
     assert held.threshold.kept == pytest.approx(len(kept) / 2000) and 0.4 < held.threshold.kept < 0.7
     assert kept.count("no") / len(kept) == pytest.approx(held.threshold.wrong) and held.threshold.bound <= 0.02

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from underdog.lanes import cut
 from underdog.model.attention import Packed, Span
-from underdog.train.batch import Answer, Batch, Example, Group, collate, collate_groups, cut
+from underdog.train.batch import Answer, Batch, Example, Group, collate, collate_groups
 from underdog.train.objectives import policy_logprobs
 from underdog.train.policy import PolicyGradient
 

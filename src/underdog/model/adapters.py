@@ -1,9 +1,10 @@
 """Adapters: a frozen model whose matrices are changed by small trained ones.
 
 LoRA (arXiv 2106.09685) adds `B A * alpha / rank` to a matrix W; DoRA (arXiv 2402.09353) also trains the length of each
-of its rows. W may be held in four bits (QLoRA). Folders are PEFT's: adapter_config.json, adapter_model.safetensors.
+of its rows. W may be held in bfloat16 or in four bits (QLoRA). Folders are PEFT's: adapter_config.json,
+adapter_model.safetensors.
 
-Shapes: r rank, I inputs, O outputs.
+Shapes: N tokens, r rank, I inputs, O outputs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,9 +19,10 @@ from torch.nn.functional import linear
 
 from underdog.artifacts.files import read_json, write_json
 from underdog.errors import UserError, did_you_mean
+from underdog.model.bfloat16 import BFloat16
 from underdog.model.decoder import Decoder
 from underdog.model.fourbit import FourBit
-from underdog.recipe.teaching import Adapter
+from underdog.recipe.teaching import Adapter, Precision
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -38,17 +40,18 @@ class Adapted(nn.Module):
         self.scale = scale
         self.lora_A = nn.Parameter(torch.zeros(rank, inputs))
         self.lora_B = nn.Parameter(torch.zeros(outputs, rank))  # no change to begin with
-        self.magnitude = nn.Parameter(layer.weight.detach().norm(dim=1)) if dora else None
+        self.magnitude = nn.Parameter(layer.weight.detach().float().norm(dim=1)) if dora else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        change = linear(linear(x, self.lora_A), self.lora_B) * self.scale
+    def forward(self, x_NI: Tensor) -> Tensor:
+        """Everything is multiplied in what the base is multiplied in; the adapter's own weights stay float32."""
+        rounded = x_NI.bfloat16() if isinstance(self.base, BFloat16) else x_NI
+        a, b = (weight.to(rounded.dtype) for weight in (self.lora_A, self.lora_B))
+        out = torch.addmm(self.base(rounded), linear(rounded, a), b.mT, alpha=self.scale).to(x_NI.dtype)
         if self.magnitude is None:
-            return self.base(x) + change
-        plain, bias = self.base(x), self.base.bias
-        plain = plain if bias is None else plain - bias
+            return out
         length_O = self._turned().norm(dim=1).detach()  # a constant in the backward pass (DoRA, section 4.3)
-        out = (plain + change) * (self.magnitude / length_O)
-        return out if bias is None else out + bias
+        bias = 0.0 if self.base.bias is None else self.base.bias
+        return (out - bias) * (self.magnitude / length_O) + bias
 
     def weight_merged(self) -> Tensor:
         """The matrix [O, I] that computes the same."""
@@ -68,13 +71,18 @@ def attach(model: Decoder, settings: Adapter, seed: int) -> None:
     model.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for parent, name in list(_targets(model, settings.targets)):
-        layer = getattr(parent, name)
-        layer = layer if settings.precision == "float32" else FourBit(layer, settings.precision)
+        layer = _held(getattr(parent, name), settings.precision)
         adapted = Adapted(layer, settings.rank, settings.alpha / settings.rank, settings.kind == "dora")
         with torch.no_grad():  # Kaiming-uniform, as in the first LoRA
             bound = adapted.lora_A.shape[1] ** -0.5
             adapted.lora_A.uniform_(-bound, bound, generator=generator)
         setattr(parent, name, adapted)
+
+
+def _held(layer: nn.Linear, precision: Precision) -> nn.Module:
+    if precision == "float32":
+        return layer
+    return BFloat16(layer) if precision == "bf16" else FourBit(layer, precision)
 
 
 def merge(model: Decoder) -> None:
@@ -84,7 +92,7 @@ def merge(model: Decoder) -> None:
         layer = nn.Linear(weight.shape[1], weight.shape[0], bias=adapted.base.bias is not None, device="meta")
         layer.weight = nn.Parameter(weight)
         if adapted.base.bias is not None:
-            layer.bias = nn.Parameter(adapted.base.bias.detach())
+            layer.bias = nn.Parameter(adapted.base.bias.detach().float())
         setattr(parent, name, layer)
     model.requires_grad_(True)
 
@@ -116,14 +124,18 @@ def save_adapter(model: Decoder, settings: Adapter, base: str, folder: Path) -> 
     write_json(folder / CONFIG, config)
 
 
-def load_adapter(model: Decoder, folder: Path) -> Adapter:
+def load_adapter(model: Decoder, folder: Path, precision: Precision = "float32") -> Adapter:
     """Attaches the adapter of a PEFT folder to the model, in place; returns what it is.
+
+    Args:
+        precision: of the model's own matrices, which the folder does not say.
 
     Raises:
         UserError: the folder is damaged, of another kind of adapter, or of another model.
     """
     config = read_json(folder / CONFIG, "An adapter is a folder with adapter_config.json.")
     settings, scale = _settings(config, folder)
+    settings = settings.model_copy(update={"precision": precision})
     try:
         stored = {name.removeprefix(PREFIX): value for name, value in load_file(folder / WEIGHTS).items()}
     except (OSError, SafetensorError) as problem:

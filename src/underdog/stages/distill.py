@@ -9,13 +9,13 @@ import torch
 
 from underdog.artifacts.store import Artifact, Draft
 from underdog.generate.engine import Engine
-from underdog.lanes import side_by_side
+from underdog.lanes import cut, side_by_side
 from underdog.model.decoder import Decoder
 from underdog.model.weights import load_pretrained, save_pretrained
 from underdog.recipe.teaching import Distill
 from underdog.seeds import derive
 from underdog.tokens.tokenizer import Tokenizer
-from underdog.train.batch import Batch, Group, collate_groups, cut
+from underdog.train.batch import Batch, Group, collate_groups
 from underdog.train.data import Shuffled
 from underdog.train.lessons import Lesson, OnPolicy, answers, kept, pairs, right_answers
 from underdog.train.objectives import policy_logprobs

@@ -11,7 +11,7 @@ import torch
 from underdog.artifacts.store import Artifact, Draft
 from underdog.errors import UserError
 from underdog.generate.engine import Engine
-from underdog.lanes import side_by_side
+from underdog.lanes import cut, side_by_side
 from underdog.model.decoder import Decoder
 from underdog.model.weights import load_pretrained
 from underdog.recipe.reinforcement import EntropyBonus, Reinforce
@@ -19,7 +19,7 @@ from underdog.recipe.stages import Stage, stage_at, stages
 from underdog.seeds import derive
 from underdog.tokens.chat import prompt_ids
 from underdog.tokens.tokenizer import Tokenizer
-from underdog.train.batch import Batch, Group, collate_groups, cut
+from underdog.train.batch import Batch, Group, collate_groups
 from underdog.train.objectives import policy_logprobs
 from underdog.train.policy import PolicyGradient
 from underdog.train.pool import Pool

@@ -3,13 +3,14 @@
 from underdog import world
 from underdog.artifacts.store import Artifact, Draft
 from underdog.errors import UserError
+from underdog.lanes import cut
 from underdog.model.adapters import attach, merge, save_adapter
 from underdog.model.weights import load_pretrained
 from underdog.recipe.teaching import Sft
 from underdog.seeds import derive
 from underdog.tokens.conversation_files import ASIDE, write_aside
 from underdog.tokens.tokenizer import Tokenizer
-from underdog.train.batch import collate, cut
+from underdog.train.batch import collate
 from underdog.train.mixture import mixed
 from underdog.train.neftune import Noisy
 from underdog.train.objectives import next_token

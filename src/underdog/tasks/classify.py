@@ -69,6 +69,9 @@ class Classifier:
         probabilities = dict(zip(self.labels, shares, strict=True))
         return Classified(deepest(probabilities, self.abstain), probabilities)
 
+    def classify(self, texts: Sequence[str]) -> list[Classified]:
+        return [self(text) for text in texts]
+
     def scores(self, text: str) -> list[float]:
         """Log-probability of each label, less what it has whatever the text is."""
         return [score - usual for score, usual in zip(self._scores(text), self._usual, strict=True)]

@@ -16,6 +16,7 @@ from underdog.text.workers import follow_parent
 Row = Mapping[str, Any]
 Done = tuple[int, dict[str, Any]]  # which row, and its results
 FAILED = "error"  # the column that says what was wrong with a row
+TOGETHER = 64  # rows of one pass: what is lost when a job is stopped
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Ready:
 
     do: Callable[[Row], Mapping[str, Any]]
     parallel: int = 1
+    do_together: Callable[[Sequence[Row]], Sequence[Mapping[str, Any]]] | None = None  # where one pass reads many rows
 
 
 class Job(Protocol):
@@ -57,7 +59,9 @@ def work_through(
         return
     ready = ready or job.open()
     if workers == 1:
-        yield from ((index, _tried(ready, rows[index])) for index in todo)
+        many = TOGETHER if ready.do_together else 1
+        for part in (todo[start : start + many] for start in range(0, len(todo), many)):
+            yield from zip(part, _tried_together(ready, [rows[index] for index in part]), strict=True)
         return
     pool: Executor
     if ready.parallel > 1:
@@ -94,6 +98,15 @@ def _tried(ready: Ready, row: Row) -> dict[str, Any]:
         return dict(ready.do(row))
     except (OptionError, NoAnswer) as problem:  # mostly too long for the model
         return {FAILED: str(problem)}
+
+
+def _tried_together(ready: Ready, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    if ready.do_together and len(rows) > 1:
+        try:
+            return [dict(result) for result in ready.do_together(rows)]
+        except (OptionError, NoAnswer):
+            pass  # row by row it shows whose it is
+    return [_tried(ready, row) for row in rows]
 
 
 _ready: Ready

@@ -1,8 +1,8 @@
 """The narrow jobs as they are sent to workers: settings that can be pickled, and what opens them."""
 
 import importlib.util
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from underdog.tasks.load_tuned import load_tuned, served
 from underdog.tasks.normalize.normalizer import KINDS, Normalized, Normalizer
 from underdog.tasks.normalize.place import Place
 from underdog.tasks.router import Router
-from underdog.tasks.tuned import ABOUT
+from underdog.tasks.tuned import ABOUT, Levels
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ class OnTexts:
 
     def _ready(self, do: Callable[[str], Mapping[str, Any]], parallel: int = 1) -> Ready:
         return Ready(lambda row: do(row[self.column]), parallel)
+
+    def _ready_together(self, do: Callable[[Sequence[str]], Sequence[Mapping[str, Any]]]) -> Ready:
+        """Where the model reads many texts in one pass."""
+        alone = self._ready(lambda text: do([text])[0])
+        return replace(alone, do_together=lambda rows: do([row[self.column] for row in rows]))
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,16 @@ class Classify(OnTexts):
         several = MultiClassifier(model, self.labels, self.abstain or 0.5)
         return self._ready(lambda text: {"labels": several(text)}, model.capabilities.parallel)
 
-    def by(self, classify: Callable[[str], Classified], parallel: int) -> Ready:
+    def by(self, classifier: Classifier | Levels, parallel: int) -> Ready:
         """With a classifier that is open already."""
 
-        def do(text: str) -> dict[str, Any]:
-            shares = classify(text).probabilities
-            return classified(Classified(deepest(shares, self.abstain), shares))
+        def do(texts: Sequence[str]) -> list[dict[str, Any]]:
+            shares = [found.probabilities for found in classifier.classify(texts)]
+            return [classified(Classified(deepest(by_label, self.abstain), by_label)) for by_label in shares]
 
-        return self._ready(do, parallel)
+        if isinstance(classifier, Levels):
+            return self._ready_together(do)
+        return self._ready(lambda text: do([text])[0], parallel)
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,11 @@ class Route(OnTexts):
     def open(self) -> Ready:
         return self.by(*open_classifier(self.model, self.labels, self.temperature))
 
-    def by(self, classify: Callable[[str], Classified], parallel: int) -> Ready:
+    def by(self, classifier: Classifier | Levels, parallel: int) -> Ready:
         """With a classifier that is open already."""
         labels = self.labels or dict.fromkeys(served(Path(self.model))[1]["labels"], "")
         large = open_model(self.large) if self.large else None
-        router = Router(classify, self.least, self.services, large, labels)
+        router = Router(classifier, self.least, self.services, large, labels)
         return self._ready(lambda text: vars(router(text)), large.capabilities.parallel if large else parallel)
 
 
@@ -178,20 +185,12 @@ class Dialogue(OnTexts):
         return self._ready(do, model.capabilities.parallel)
 
 
-def open_classifier(
-    model: str, labels: Mapping[str, str], temperature: float = 1.0
-) -> tuple[Callable[[str], Classified], int]:
+def open_classifier(model: str, labels: Mapping[str, str], temperature: float = 1.0) -> tuple[Classifier | Levels, int]:
     """What `underdog tune` made, or a model with labels; and how many texts it works on side by side."""
     if (Path(model) / ABOUT).exists():
         if labels:
             raise UserError(f"{model} was tuned to labels of its own: leave out --label.")
-        tuned = load_tuned(Path(model))
-
-        def classify(text: str) -> Classified:
-            shares = tuned(text).probabilities
-            return Classified(deepest(shares, 0.0), shares)
-
-        return classify, 1
+        return Levels(load_tuned(Path(model))), 1
     opened = open_model(model)
     return Classifier(opened, labels, temperature=temperature), opened.capabilities.parallel
 

@@ -78,8 +78,7 @@ def ask_label(model: Model, labels: Mapping[str, str], text: str) -> str:
 
 
 def hold_out(
-    classifier: Callable[[str], Classified],
-    texts: Sequence[str],
+    found: Sequence[Classified],
     labels: Sequence[str],
     error: float,
     confidence: float = 0.95,
@@ -90,11 +89,11 @@ def hold_out(
     """The threshold under which at most `error` of what is kept is wrong, judged on rows that the classifier never saw.
 
     Args:
+        found: what the classifier made of them.
         labels: the right ones; rows that no label fits have one that the classifier does not know.
         local_cost, large_cost: of one text; the local model reads all of them.
         away: labels whose texts are never kept.
     """
-    found = [classifier(text) for text in texts]
     right = [one.label == label for one, label in zip(found, labels, strict=True)]
     confidences = [0.0 if one.label in away else one.confidence for one in found]
     threshold = fit_threshold(confidences, right, error, confidence)

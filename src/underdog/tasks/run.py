@@ -1,7 +1,7 @@
 """The commands of the narrow jobs: a file in, the same file with results out."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from underdog.artifacts.files import read_json
 from underdog.errors import UserError
 from underdog.generate.open import open_model
-from underdog.tasks.classify import Classified, Classifier
+from underdog.tasks.classify import Classifier
 from underdog.tasks.crew import Job, Ready
 from underdog.tasks.dialog.script import load_script
 from underdog.tasks.dialog.understand import Dialog
@@ -23,6 +23,7 @@ from underdog.tasks.normalize.place import Place
 from underdog.tasks.over import failures, run_over
 from underdog.tasks.router import LARGE, Held, hold_out
 from underdog.tasks.tagger import Labelled, exact_f1, fit
+from underdog.tasks.tuned import Levels
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def classify_file(
         raise UserError("--held-out sets the threshold of one label a text: leave out --multi.")
     judged = _judged(job, held)
     job = replace(job, abstain=judged.held.threshold.value, temperature=judged.temperature)
-    return f"{_over(over, job, job.by(judged.classify, judged.parallel))}\n{_kept(judged.held, held)}"
+    return f"{_over(over, job, job.by(judged.classifier, judged.parallel))}\n{_kept(judged.held, held)}"
 
 
 def route_file(
@@ -71,7 +72,7 @@ def route_file(
     kept = judged.held.threshold
     job = replace(job, least=kept.value, temperature=judged.temperature)
     saved = f"costs {judged.held.saved:.0%} less than the large model alone" if kept.kept else "nothing is saved"
-    return f"{_over(over, job, job.by(judged.classify, judged.parallel))}\n{_kept(judged.held, held)}; {saved}"
+    return f"{_over(over, job, job.by(judged.classifier, judged.parallel))}\n{_kept(judged.held, held)}; {saved}"
 
 
 def extract_file(over: Over, model: str, form: str) -> str:
@@ -155,7 +156,7 @@ def pairs(said: Sequence[str]) -> dict[str, str]:
 class Judged:
     """A classifier that is open, and what held-out rows say of it."""
 
-    classify: Callable[[str], Classified]
+    classifier: Classifier | Levels
     parallel: int  # texts that it works on side by side
     temperature: float
     held: Held
@@ -167,14 +168,14 @@ def _judged(
     """A half of the held-out rows sets the temperature, the other half the threshold."""
     rows = read_table(held.file)
     texts, labels = texts_of(rows, job.column, held.file), texts_of(rows, held.label, held.file)
-    classify, parallel = open_classifier(job.model, job.labels)
+    classifier, parallel = open_classifier(job.model, job.labels)
     temperature = 1.0
-    if isinstance(classify, Classifier):
+    if isinstance(classifier, Classifier):
         known = [(text, label) for text, label in zip(texts[::2], labels[::2], strict=True) if label in job.labels]
-        classify = classify.calibrated([text for text, _ in known], [label for _, label in known])
-        temperature, texts, labels = classify.temperature, texts[1::2], labels[1::2]
-    found = hold_out(classify, texts, labels, held.error, 0.95, *costs, away)
-    return Judged(classify, parallel, temperature, found)
+        classifier = classifier.calibrated([text for text, _ in known], [label for _, label in known])
+        temperature, texts, labels = classifier.temperature, texts[1::2], labels[1::2]
+    found = hold_out(classifier.classify(texts), labels, held.error, 0.95, *costs, away)
+    return Judged(classifier, parallel, temperature, found)
 
 
 def _kept(judged: Held, held: HeldOut) -> str:

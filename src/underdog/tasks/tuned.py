@@ -3,11 +3,12 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from underdog.tasks.calibrate import softmax
-from underdog.tasks.classify import Classified
+from underdog.tasks.classify import Classified, deepest
 
 ABOUT = "classifier.json"
 
@@ -38,6 +39,21 @@ class Tuned(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Writes what `load_tuned.load_tuned` reads."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A tuned classifier whose labels may be a hierarchy: its answer is the deepest level that is likely."""
+
+    tuned: Tuned
+
+    def __call__(self, text: str) -> Classified:
+        (found,) = self.classify([text])
+        return found
+
+    def classify(self, texts: Sequence[str]) -> list[Classified]:
+        shares = (found.probabilities for found in self.tuned.classify(texts))
+        return [Classified(deepest(by_label, 0.0), by_label) for by_label in shares]
 
 
 def write_about(folder: Path, **about: Any) -> None:

@@ -25,7 +25,8 @@ class TunedModel(Tuned):
         return class_scores(self.model, ids).double().numpy()
 
     def save(self, folder: Path) -> None:
-        write_about(folder, labels=self.labels, temperature=self.temperature, base=str(self._base.resolve()))
+        base, precision = str(self._base.resolve()), self._adapter.precision
+        write_about(folder, labels=self.labels, temperature=self.temperature, base=base, precision=precision)
         save_classifier(self.model, self._adapter, str(self._base), folder)
 
     @classmethod
@@ -38,7 +39,7 @@ class TunedModel(Tuned):
                 hint='Put it back, or write where it is now into "base" of classifier.json.',
             )
         model, tokenizer = open_checkpoint(base)
-        adapter = load_classifier(model, folder)
+        adapter = load_classifier(model, folder, about["precision"])
         found = cls(about["labels"], model, tokenizer, base, adapter)
         found.temperature = about["temperature"]
         return found

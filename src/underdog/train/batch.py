@@ -1,15 +1,13 @@
 """What a training step reads: sequences laid end to end, with a weight for each token."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from underdog.model.attention import Attention, Packed, Span, end_to_end
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -119,17 +117,3 @@ def collate_groups(groups: Sequence[Group]) -> Batch:
         spans,
         {name: torch.tensor(values) for name, values in extra.items()},
     )
-
-
-def cut(items: Sequence[T], size: Callable[[T], int], most: int) -> Iterator[list[T]]:
-    """Cuts a list into runs of at most `most` tokens (a longer item stands alone)."""
-    run: list[T] = []
-    total = 0
-    for item in items:
-        if run and total + size(item) > most:
-            yield run
-            run, total = [], 0
-        run.append(item)
-        total += size(item)
-    if run:
-        yield run

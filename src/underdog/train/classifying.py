@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from underdog.lanes import lanes
+from underdog.lanes import cut, lanes
 from underdog.model.attention import end_to_end
 from underdog.model.classifier import class_scores
 from underdog.model.decoder import Decoder
 from underdog.recipe.common import Optimizer
 from underdog.seeds import derive
-from underdog.train.batch import Batch, cut
+from underdog.train.batch import Batch
 from underdog.train.objectives import Sums, taught_hidden
 from underdog.train.schedules import warmup_cosine
 from underdog.train.shuffle import Shuffle

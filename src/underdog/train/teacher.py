@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 from underdog.artifacts.files import commit_folder
 from underdog.artifacts.runs import model_folder
 from underdog.errors import UserError
-from underdog.lanes import side_by_side
+from underdog.lanes import cut, side_by_side
 from underdog.model.decoder import Decoder
 from underdog.model.weights import load_pretrained
 from underdog.tokens.tokenizer import Tokenizer
-from underdog.train.batch import Batch, Group, collate_groups, cut
+from underdog.train.batch import Batch, Group, collate_groups
 from underdog.train.divergence import Named, name_likeliest
 from underdog.train.objectives import taught_hidden
 from underdog.train.strategy import PART_TOKENS

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from underdog.lanes import side_by_side
+from underdog.lanes import cut, side_by_side
 from underdog.model.decoder import Decoder
 from underdog.recipe.schema import TIERS
 from underdog.tokens.shards import Shard
 from underdog.tokens.streams import Stream
-from underdog.train.batch import Answer, Batch, Group, collate_groups, cut
+from underdog.train.batch import Answer, Batch, Group, collate_groups
 from underdog.train.data import packed_rows
 from underdog.train.objectives import policy_logprobs
 from underdog.train.strategy import PART_TOKENS
