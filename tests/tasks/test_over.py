@@ -50,6 +50,25 @@ def test_a_stopped_job_goes_on_where_it_was(tmp_path):
     assert not part.exists()
 
 
+@pytest.mark.parametrize("refused", [None, 1])
+def test_many_rows_are_done_in_one_pass_and_alone_where_one_is_refused(refused):
+    passes = []
+
+    class Many(Lengths):
+        def open(self):
+            return Ready(lambda row: self.all([row])[0], do_together=self.all)
+
+        def all(self, rows):
+            passes.append(len(rows))
+            if any(row["text"] == str(refused) for row in rows):
+                raise OptionError("text", "too long")
+            return [{"length": len(row["text"])} for row in rows]
+
+    found = dict(work_through(Many(), ROWS * 20, range(120)))
+    assert [index for index, row in found.items() if "error" in row] == ([] if refused is None else [*range(1, 120, 6)])
+    assert passes == ([64, 56] if refused is None else [64, *[1] * 64, 56, *[1] * 56])
+
+
 def test_other_settings_begin_anew(tmp_path):
     job = Lengths(stop=3)
     with pytest.raises(KeyboardInterrupt):

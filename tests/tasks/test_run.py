@@ -169,6 +169,7 @@ def test_a_threshold_that_keeps_nothing_is_null_and_settings_of_no_model_are_ref
 def test_a_tuned_model_is_judged_beside_the_floor_and_served_if_it_wins(model, table, tmp_path):
     done = underdog("tune", table, "--out", tmp_path / "c", "--model", model, "--epochs", 3, "--lr", 1e-2)
     assert done.exit_code == 0, done.output
+    assert "the base in" in done.output and "of the time of float32 here" in done.output
     report = json.loads((tmp_path / "c" / "report.json").read_text())
     best = "model" if report["model"]["accuracy"] > report["floor"]["accuracy"] else "floor"
     assert report["served"] == best and f"The {best} wins" in done.output and "CPU minutes" in done.output
@@ -178,9 +179,25 @@ def test_a_tuned_model_is_judged_beside_the_floor_and_served_if_it_wins(model, t
         assert done.exit_code == 0, done.output
         assert {row["classify_label"] for row in results(tmp_path / "out.jsonl")} <= {"refund", "lost", "new"}
         (tmp_path / "out.jsonl").unlink()
+    (tmp_path / "long.jsonl").write_text(json.dumps({"text": "word " * 1100}) + '\n{"text": "refund"}\n')
+    done = underdog("classify", tmp_path / "long.jsonl", "--model", tmp_path / "c" / "model")
+    long, short = results(tmp_path / "long.classify.jsonl")
+    assert "context holds 1,024" in long["error"] and short["label"] and "1 of 2 rows" in done.output
     model.rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"was tuned from .*, which is not there"):
         underdog("classify", table, "--model", tmp_path / "c" / "model")
+
+
+@pytest.mark.parametrize(
+    ("asked", "speed", "held"), [(None, 4.0, "bf16"), (None, 0.3, "float32"), ("bf16", 0.3, "bf16")]
+)
+def test_the_base_is_held_in_what_is_faster_here_or_in_what_is_asked(monkeypatch, asked, speed, held):
+    from underdog.stages import tune
+
+    monkeypatch.setattr(tune, "bf16_speed", lambda: speed)
+    said = []
+    assert tune.small_adapter(asked, said.append).precision == held
+    assert [line.split(":")[0] for line in said] == ([] if asked else [f"the base in {held}"])
 
 
 def test_a_tagger_is_fitted_and_used(tmp_path):

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers
 
@@ -56,8 +57,16 @@ def read_gguf_tokenizer(path: Path, reader: Any = None) -> Tokenizer:
 
 def open_gguf(path: Path) -> Any:
     """Raises UserError: this is no GGUF file, or it is damaged."""
+    gguf = library()
+
+    class Reader(gguf.GGUFReader):
+        """Slices a plain array: those of a memory map cost ten times as much, and there are three for each token."""
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, np.asarray(value) if name == "data" else value)
+
     try:
-        return library().GGUFReader(path)
+        return Reader(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing.") from None
     except UserError:
