@@ -35,7 +35,7 @@ from underdog.stages.tune import small_adapter, tune_model, words
 from underdog.tasks.classify import Classified
 from underdog.tasks.floor import fit_floor
 from underdog.tasks.route import fit_threshold
-from underdog.tasks.tune import Rows, Split, judge
+from underdog.tasks.tune import Rows, Split, calibrate, report_on
 from underdog.tasks.tuned import Tuned
 from underdog.train.classifying import Fitting
 
@@ -94,11 +94,12 @@ def prepared(intents: Intents, choose: bool, oos: bool) -> Intents:
 
 
 def judged(name: str, tuned: Tuned, parts: Split, outside: Sequence[str], minutes: float) -> None:
-    report = judge(tuned, parts, ERROR)
+    calibrate(tuned, parts.calibrate)
+    inside = tuned.classify(parts.held.texts)
+    report = report_on(inside, parts, ERROR)
     print("\n".join([f"{name}, fitted in {minutes:.1f} CPU minutes:", *words(report, ERROR)]))
     print(f"{median(milliseconds(tuned, text) for text in parts.held.texts[:100]):.1f} ms a sentence", flush=True)
     if outside:
-        inside = tuned.classify(parts.held.texts)
         scope(inside, tuned.classify(outside), parts.held.labels)
 
 
@@ -148,10 +149,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=Fitting.epochs)
     parser.add_argument("--batch", type=int, default=Fitting.batch)
     parser.add_argument("--lr", type=float, default=Fitting.lr)
+    parser.add_argument("--minutes", type=float, default=Fitting.minutes, help="most, by the clock, for fitting")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", type=Path, help="folder for what was tuned")
     args = parser.parse_args()
-    fitting = Fitting(args.epochs, args.batch, args.lr)
+    fitting = Fitting(args.epochs, args.batch, args.lr, minutes=args.minutes)
     with tempfile.TemporaryDirectory() as folder:
         base = args.base or (None if args.floor_only else gemma.assemble(Path(folder) / "gemma.gguf"))
         for name in args.sets:

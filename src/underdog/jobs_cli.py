@@ -237,6 +237,10 @@ def tune(
     lr: Annotated[
         float | None, typer.Option(help="Highest learning rate of its adapter and head: 1e-3.", show_default=False)
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Most that fitting the model may take, by the clock.", min=0.1, show_default=False),
+    ] = None,
     precision: Annotated[
         Literal["float32", "bf16"] | None,
         typer.Option(help="What the frozen base is multiplied in: what is faster here.", show_default=False),
@@ -251,9 +255,9 @@ def tune(
     from underdog.stages.tune import tune_file
     from underdog.train.classifying import Fitting
 
-    if model is None and (epochs or lr or precision):
-        words = "--epochs, --lr and --precision say how a model is tuned; there is none."
+    if model is None and (epochs or lr or minutes or precision):
+        words = "--epochs, --lr, --minutes and --precision say how a model is tuned; there is none."
         raise UserError(words, hint="Give --model.")
-    fitting = Fitting(epochs or Fitting.epochs, lr=lr or Fitting.lr)
+    fitting = Fitting(epochs or Fitting.epochs, lr=lr or Fitting.lr, minutes=minutes or Fitting.minutes)
     say = partial(typer.echo, err=True)
     print(tune_file(file, out, column, label, error, seed, model, precision, fitting, say))

@@ -1,10 +1,13 @@
 import random
+from types import SimpleNamespace
 
 import torch
 
 from underdog.model.classifier import add_classes, class_scores
 from underdog.recipe.teaching import Adapter
+from underdog.train import classifying
 from underdog.train.classifying import Fitting, classify, fit_classes, held_out_loss, lay
+from underdog.train.trainer import Trainer
 
 
 def rows(count, seed=1):
@@ -47,6 +50,17 @@ def test_it_stops_where_held_out_rows_get_no_better_and_keeps_the_best(tiny):
     steps = fit_classes(model, texts, wrong, settings, 1, lambda *look: looks.append(look))
     assert steps == len(looks) < 200 and looks[-1][1] == 200
     assert held_out_loss(model, wrong) == min(loss for *_, loss in looks)
+
+
+def test_it_ends_by_the_clock_with_the_rate_all_the_way_down(tiny, monkeypatch):
+    """A minute a step: the fifth is the last of what would be 400."""
+    clock, rates = iter(range(100)), []
+    monkeypatch.setattr(classifying, "time", SimpleNamespace(monotonic=lambda: 60 * next(clock)))
+    update = Trainer.update
+    monkeypatch.setattr(Trainer, "update", lambda self, parts, lr: rates.append(lr) or update(self, parts, lr))
+    settings = Fitting(epochs=100, batch=16, minutes=5, warmup=0.0)
+    assert fit_classes(fresh(tiny), rows(64), rows(8, seed=2), settings, 1) == len(rates) == 5
+    assert rates == sorted(rates, reverse=True) and rates[-1] < 0.1 * settings.lr
 
 
 def test_seeds_and_nothing_else_change_the_weights(tiny):

@@ -7,13 +7,13 @@ nor calibration saw give its figures, and the threshold for a stated error.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from underdog.errors import UserError
 from underdog.seeds import derive
 from underdog.tasks.calibrate import calibration_error, fit_temperature
+from underdog.tasks.classify import Classified
 from underdog.tasks.floor import fit_floor
 from underdog.tasks.route import Threshold, fit_threshold
 from underdog.tasks.tuned import Tuned
@@ -79,8 +79,13 @@ def split(texts: Sequence[str], labels: Sequence[str], seed: int) -> Split:
 
 def judge(tuned: Tuned, parts: Split, error: float) -> Report:
     """Sets the temperature, and looks at the held-out rows."""
-    tuned.temperature = _temperature(tuned.scores(parts.calibrate.texts), tuned.labels, parts.calibrate.labels)
-    found, labels = tuned.classify(parts.held.texts), parts.held.labels
+    calibrate(tuned, parts.calibrate)
+    return report_on(tuned.classify(parts.held.texts), parts, error)
+
+
+def report_on(found: Sequence[Classified], parts: Split, error: float) -> Report:
+    """`found`: what a calibrated classifier makes of the held-out rows."""
+    labels = parts.held.labels
     right = [one.label == label for one, label in zip(found, labels, strict=True)]
     confidences = [one.confidence for one in found]
     commonest = Counter(parts.fit.labels).most_common(1)[0][0]
@@ -97,6 +102,12 @@ def judge(tuned: Tuned, parts: Split, error: float) -> Report:
     )
 
 
-def _temperature(scores: Any, known: Sequence[str], labels: Sequence[str]) -> float:
-    rows = [(row, known.index(label)) for row, label in zip(scores, labels, strict=True) if label in known]
-    return fit_temperature([row for row, _ in rows], [right for _, right in rows])
+def calibrate(tuned: Tuned, rows: Rows) -> None:
+    """Sets the temperature; rows of labels that it does not know say nothing."""
+    known = [
+        (text, tuned.labels.index(label))
+        for text, label in zip(rows.texts, rows.labels, strict=True)
+        if label in tuned.labels
+    ]
+    scores = tuned.scores([text for text, _ in known]) if known else []
+    tuned.temperature = fit_temperature(scores, [right for _, right in known])

@@ -1,6 +1,7 @@
 """Fitting a decoder's adapter and head to labelled texts, until rows it does not learn from stop getting better."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class Fitting:
     warmup: float = 0.05
     look_every: int = 40  # steps between looks at the held-out rows
     patience: int = 3  # looks without a better one that end it
+    minutes: float = math.inf  # at most, by the clock; results then hang on how fast the machine is
 
 
 def classify(model: Decoder, batch: Batch) -> Sums:
@@ -58,18 +60,20 @@ def fit_classes(
     order = Shuffle(len(texts), derive(seed, "order"))
     steps = max(1, round(settings.epochs * len(texts) / settings.batch))
     best, kept, worse = float("inf"), _copy(trainer), 0
+    begin = time.monotonic()
     for step in range(1, steps + 1):
         batch = [texts[order[(step - 1) * settings.batch + index]] for index in range(settings.batch)]
         most = min(trainer.strategy.part_tokens, math.ceil(sum(map(_tokens, batch)) / lanes()))  # work for every lane
-        trainer.update(map(lay, cut(batch, _tokens, most)), settings.lr * warmup_cosine(step / steps, settings.warmup))
-        if step % settings.look_every and step < steps:
+        done = max(step / steps, (time.monotonic() - begin) / (60 * settings.minutes))
+        trainer.update(map(lay, cut(batch, _tokens, most)), settings.lr * warmup_cosine(min(done, 1), settings.warmup))
+        if step % settings.look_every and done < 1:
             continue
         loss = held_out_loss(model, held)
         on_look(step, steps, loss)
         worse = 0 if loss < best else worse + 1
         if loss < best:
             best, kept = loss, _copy(trainer)
-        if worse == settings.patience:
+        if worse == settings.patience or done >= 1:
             break
     with torch.no_grad():
         for name, weight in trainer.strategy.weights(model).items():
