@@ -169,7 +169,7 @@ def test_a_threshold_that_keeps_nothing_is_null_and_settings_of_no_model_are_ref
 def test_a_tuned_model_is_judged_beside_the_floor_and_served_if_it_wins(model, table, tmp_path):
     done = underdog("tune", table, "--out", tmp_path / "c", "--model", model, "--epochs", 3, "--lr", 1e-2)
     assert done.exit_code == 0, done.output
-    assert "the base in" in done.output and "of the time of float32 here" in done.output
+    assert "the base in" in done.output and "the speed of float32 here" in done.output
     report = json.loads((tmp_path / "c" / "report.json").read_text())
     best = "model" if report["model"]["accuracy"] > report["floor"]["accuracy"] else "floor"
     assert report["served"] == best and f"The {best} wins" in done.output and "CPU minutes" in done.output
@@ -194,7 +194,7 @@ def test_a_tuned_model_is_judged_beside_the_floor_and_served_if_it_wins(model, t
 def test_the_base_is_held_in_what_is_faster_here_or_in_what_is_asked(monkeypatch, asked, speed, held):
     from underdog.stages import tune
 
-    monkeypatch.setattr(tune, "bf16_speed", lambda: speed)
+    monkeypatch.setattr(tune, "speed", lambda precision: speed)
     said = []
     assert tune.small_adapter(asked, said.append).precision == held
     assert [line.split(":")[0] for line in said] == ([] if asked else [f"the base in {held}"])

@@ -18,7 +18,7 @@ from underdog.tasks.tune import Report, Rows, Split, judge, split
 from underdog.tasks.tuned import write_about
 from underdog.tasks.tuned_model import TunedModel, text_ids
 from underdog.train.classifying import Fitting, fit_classes
-from underdog.train.hardware import BF16_PAYS, bf16_speed
+from underdog.train.hardware import PAYS, speed
 
 FLOOR, MODEL = "floor", "model"
 LOOK_AT = 300  # rows that early stopping looks at
@@ -61,9 +61,9 @@ def tune_file(
 def small_adapter(precision: Precision | None, say: Callable[[str], None], rank: int = 8) -> Adapter:
     """LoRA beside all matrices of a base that is held in `precision`; None: in bfloat16 where that pays here."""
     if precision is None:
-        speed = bf16_speed()
-        precision = "bf16" if speed >= BF16_PAYS else "float32"
-        say(f"the base in {precision}: products in bf16 take 1/{speed:.1f} of the time of float32 here")
+        times = speed("bf16")
+        precision = "bf16" if times >= PAYS else "float32"
+        say(f"the base in {precision}: bf16 has {times:.1f} times the speed of float32 here")
     return Adapter(kind="lora", rank=rank, alpha=2.0 * rank, precision=precision)
 
 
