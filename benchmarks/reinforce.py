@@ -66,7 +66,7 @@ def end_by_chance(model) -> None:
                 weight[0] = 0.0
         embedding, head = weights["model.embed_tokens.weight"], weights["lm_head.weight"]
         embedding[:, 0] = 100.0  # outweighs all else: after the norm it is the square root of the width
-        embedding[:, 1:] *= 100.0 / embedding[:, 1:].norm(dim=1, keepdim=True)
+        embedding[:, 1:] *= 100.0 / embedding[:, 1:].norm(dim=1, keepdim=True).clamp(min=1e-3)  # padding's may be zero
         head[:, 0] = 0.0
         head[END] = 0.0
         head[END, 0] = TEMPERATURE * math.log(VOCABULARY / MEAN) / (WIDTH / 2) ** 0.5

@@ -222,6 +222,21 @@ def show_run(
     show_lineage(open_run(run))
 
 
+@runs_app.command("rollouts")
+def show_rollouts_of(
+    run: Annotated[Path, typer.Argument(help="A run, e.g. runs/demo-3f9a.", show_default=False)],
+    step: Annotated[int | None, typer.Option(help="Of this step; the last one unless said.", min=0)] = None,
+) -> None:
+    """Answers that reinforcement learned from, with verdicts.
+
+    Those of the last look, of a run that is finished or goes on; the groups whose answers differ in reward come first.
+    """
+    from underdog.report.show_rollouts import show_rollouts
+    from underdog.stages.pipeline import open_run
+
+    show_rollouts(open_run(run), step)
+
+
 @app.command()
 def card(
     run: Annotated[Path, typer.Argument(help="A run, e.g. runs/demo-3f9a.", show_default=False)],

@@ -1,20 +1,17 @@
 """Rollouts by vLLM, over its interface: a server of the same words with the built-in engine behind it, and vLLM itself
 where it is installed."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
+from tests.stub_vllm import served
 
 from underdog.errors import UserError
-from underdog.generate.engine import Engine
 from underdog.generate.interface import Ending, Sampling
-from underdog.generate.vllm import Vllm, open_vllm
+from underdog.generate.vllm import Policy, Vllm, open_vllm
 from underdog.generate.vllm_server import program
-from underdog.model.weights import load_pretrained
+from underdog.model.weights import save_pretrained
 from underdog.train.batch import Answer, Group, collate_groups
 from underdog.train.objectives import policy_logprobs
 
@@ -22,66 +19,30 @@ PROMPTS = [[11, 12, 13], [40, 41], [99, 98, 97, 96]]
 
 
 @pytest.fixture
-def policy(tiny, tokenizer):
-    """A model that closes its turn now and then, of a shape that vLLM's CPU kernels take."""
+def model(tiny, tokenizer):
+    """One that closes its turn now and then, of a shape that vLLM's CPU kernels take."""
     model = tiny(tied=False, vocabulary=tokenizer.vocabulary, width=64, heads=2, kv_heads=1, head_width=32, context=96)
     with torch.no_grad():
         model.lm_head.weight[tokenizer.turn_end] *= 4
     return model
 
 
-class Served(BaseHTTPRequestHandler):
-    """vLLM's words, as far as rollouts use them."""
-
-    def do_GET(self):
-        self.answer({"data": [{"id": name, "max_model_len": 32} for name in self.server.models]})
-
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or "{}")
-        self.server.asked.append((self.path, asked))
-        if self.path in self.server.missing:
-            self.send_error(404)
-        elif self.path == "/collective_rpc":
-            assert asked["method"] == "reload_weights"
-            self.server.engine.model = load_pretrained(Path(asked["kwargs"]["weights_path"]))
-            self.answer({"results": [None]})
-        elif self.path == "/reset_prefix_cache":
-            self.answer({"success": True})
-        else:
-            self.answer({"choices": list(self.choices(asked))[::-1]})
-
-    def choices(self, asked):
-        sampling = Sampling(asked["temperature"], max_new_tokens=asked["max_tokens"], seed=asked["seed"])
-        with self.server.lock:
-            (completions,) = self.server.engine.generate([asked["prompt"]], sampling, asked["n"])
-        for index, one in enumerate(completions):
-            reason = "stop" if one.ending is Ending.STOPPED else "length"
-            ids = {"token_ids": one.ids} if asked["return_token_ids"] else {}
-            yield {"index": index, **ids, "logprobs": {"token_logprobs": one.logprobs}, "finish_reason": reason}
-
-    def answer(self, said):
-        body = json.dumps(said).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+@pytest.fixture
+def policy(model, tokenizer):
+    """The model as the server is to follow it; its version is PyTorch's count of changes in place."""
+    return Policy(
+        model.config.context,
+        lambda: sum(weight._version for weight in model.parameters()),
+        lambda folder: save_pretrained(model, tokenizer, folder),
+    )
 
 
 @pytest.fixture
 def server(tiny, tokenizer):
     """Serves a model of other weights, until it is given the policy's."""
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Served)
     other = tiny(tied=False, vocabulary=tokenizer.vocabulary, width=64, heads=2, kv_heads=1, head_width=32, context=96)
-    served.engine = Engine(other, tokenizer.turn_end)
-    served.models, served.missing, served.asked, served.lock = ["policy"], set(), [], threading.Lock()
-    served.url = f"http://127.0.0.1:{served.server_port}"
-    threading.Thread(target=served.serve_forever, daemon=True).start()
-    yield served
-    served.shutdown()
-    served.server_close()
+    with served(other, tokenizer.turn_end, 32) as server:
+        yield server
 
 
 def drawn(engine, n=4, temperature=1.3, seed=1):
@@ -91,19 +52,19 @@ def drawn(engine, n=4, temperature=1.3, seed=1):
     return found
 
 
-def assert_from(policy, found, temperature, tolerance):
+def assert_from(model, found, temperature, tolerance):
     """Every answer's log-probabilities are those that the trainer computes for its tokens."""
     answers = [[Answer(one.ids, {"sampled": one.logprobs}) for one in found[index]] for index in found]
     batch = collate_groups([Group(PROMPTS[index], answers[index]) for index in found])
-    logprobs, _, taught = policy_logprobs(policy, batch, temperature)
+    logprobs, _, taught = policy_logprobs(model, batch, temperature)
     torch.testing.assert_close(batch.extra["sampled"][taught], logprobs.detach(), atol=tolerance, rtol=0)
 
 
-def test_tokens_in_and_tokens_out(server, policy, tokenizer):
+def test_tokens_in_and_tokens_out(server, model, policy, tokenizer):
     with open_vllm(server.url + "/v1/", policy, tokenizer) as vllm:
         found = drawn(vllm)
         assert [len(answers) for answers in found.values()] == [4, 4, 4]
-        assert_from(policy, found, 1.3, 1e-4)
+        assert_from(model, found, 1.3, 1e-4)
         assert drawn(vllm) == found != drawn(vllm, seed=2)
         assert {one.ending for answers in found.values() for one in answers} == {Ending.STOPPED, Ending.TRUNCATED}
     for path, asked in server.asked:
@@ -113,7 +74,7 @@ def test_tokens_in_and_tokens_out(server, policy, tokenizer):
             assert (asked["top_p"], asked["top_k"], asked["min_p"], asked["ignore_eos"]) == (1.0, 0, 0.0, True)
 
 
-def test_it_is_given_the_weights_when_they_have_changed_and_only_then(server, policy, tokenizer):
+def test_it_is_given_the_weights_when_they_have_changed_and_only_then(server, model, policy, tokenizer):
     def updates():
         return sum(path == "/collective_rpc" for path, _ in server.asked)
 
@@ -121,12 +82,12 @@ def test_it_is_given_the_weights_when_they_have_changed_and_only_then(server, po
         before = drawn(vllm)
         drawn(vllm)
         assert updates() == 1
-        optimizer = torch.optim.AdamW(policy.parameters(), 0.05)
-        policy.logits(torch.ones(1, 64)).sum().backward()
+        optimizer = torch.optim.AdamW(model.parameters(), 0.05)
+        model.logits(torch.ones(1, 64)).sum().backward()
         optimizer.step()
         after = drawn(vllm)
         assert updates() == 2 and after != before
-        assert_from(policy, after, 1.3, 1e-4)
+        assert_from(model, after, 1.3, 1e-4)
         paths = [path for path, _ in server.asked]
         assert all(paths[i + 1] == "/reset_prefix_cache" for i, path in enumerate(paths) if path == "/collective_rpc")
         folders = [Path(asked["kwargs"]["weights_path"]) for path, asked in server.asked if path == "/collective_rpc"]
@@ -168,11 +129,11 @@ def test_no_vllm(policy, tokenizer, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(program() is None, reason="vLLM is not installed: make vllm")
-def test_vllm_itself(policy, tokenizer):
+def test_vllm_itself(model, policy, tokenizer):
     """Started, asked, given other weights, asked again: the trainer's log-probabilities each time."""
     with open_vllm("vllm", policy, tokenizer) as vllm:
         for temperature in (1.3, 0.7):
             found = drawn(vllm, temperature=temperature)
-            assert_from(policy, found, temperature, 1e-4)
+            assert_from(model, found, temperature, 1e-4)
             with torch.no_grad():
-                policy.lm_head.weight *= 1.5
+                model.lm_head.weight *= 1.5

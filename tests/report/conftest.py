@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import random
+from functools import partial
 
 import pytest
 
@@ -162,7 +163,17 @@ def tuned(seconds, steps):
     return build
 
 
-def reinforced(out):
+def rollouts(step, hostile):
+    def answer(text, reward, verdict):
+        outcome = "right" if reward == 1 else "wrong"
+        return {"text": text + hostile, "tokens": 7, "reward": reward, "outcome": outcome, "verdict": verdict + hostile}
+
+    answers = [answer("<think>17*3</think>51", 1.0, "51 is right"), answer("[bold]50", 0.0, "50 is not 51")]
+    group = {"problem": "abc", "task": "products", "prompt": f"What is 17 * 3? (step {step})"}
+    return [{**group, "rewards": [1.0, 0.0, 0.0], "answers": answers}]
+
+
+def reinforced(out, hostile):
     out.earlier = 171.0
     noise = random.Random(2)
     for step in range(60):
@@ -171,6 +182,9 @@ def reinforced(out):
             out.log(step=step, validation=0.312 + 0.16 * part**0.7 + noise.gauss(0, 0.006))
         if step == 40:
             out.log(step=step, reset="40 steps since the last")
+        if step % 30 == 0:
+            out.log(step=step, pool={"active": 60, "deferred": 30, "retired": 10, "rates": [30, *[10] * 6, 0, 0, 10]})
+            out.log(step=step, rollouts=rollouts(step, hostile))
         out.log(
             step=step,
             reward=0.31 + 0.17 * part**0.8 + noise.gauss(0, 0.02),
@@ -181,6 +195,10 @@ def reinforced(out):
             length_right=24.0 + part,
             length_wrong=26.0 - part,
             entropy=0.34 - 0.13 * part + noise.gauss(0, 0.01),
+            clipped=0.01,
+            off_sampler=2e-6,
+            verifier_timed_out=int(step == 7),
+            verifier_crashed=0,
             kl_to_reference=0.0012 * (step if step < 40 else step - 40) + abs(noise.gauss(0, 0.001)),
             loss=noise.gauss(0, 0.01),
         )
@@ -284,7 +302,7 @@ def build_run(root, *, stages=None, hostile=""):
     look("pretrain")
     make("sft", tuned(128.0, 400), "pretrain", "problems")
     look("sft")
-    make("reinforce", reinforced, "sft", "problems")
+    make("reinforce", partial(reinforced, hostile=hostile), "sft", "problems")
     look("reinforce")
     make("control", tuned(171.0, 534), "sft", "reinforce", "problems")
     look("control")

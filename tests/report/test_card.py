@@ -58,7 +58,7 @@ def checked(page):
 
 def test_card_is_well_formed_with_unique_ids(checked):
     assert len(checked.ids) == len(set(checked.ids))
-    assert checked.tags.count("svg") == 4 + 2 + 1 + 9  # signals, pretraining, accuracy, reinforcement
+    assert checked.tags.count("svg") == 4 + 2 + 1 + 11 + 2  # signals, pretraining, accuracy, reinforcement, pass rates
 
 
 def test_card_is_self_contained(page, checked):
@@ -77,6 +77,10 @@ def test_card_tells_the_story_in_order(checked):
     assert checked.says("9,675 documents read, 7,150 kept")
     assert checked.says("against 33 % for the same time of more SFT")
     assert checked.says("Reset before step 40: 40 steps since the last")
+    assert checked.says("Judging took too long for 1 answers and failed on 0: they earned nothing")
+    assert checked.says("60 active, 30 deferred, 10 retired")
+    assert checked.says("What is 17 * 3? (step 30)") and not checked.says("(step 0)")
+    assert checked.says("51 is right") and checked.says("50 is not 51")
     assert checked.says("underdog run demo.toml")
 
 

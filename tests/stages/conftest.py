@@ -4,10 +4,16 @@ import functools
 import json
 
 import pytest
+import torch
 
+import underdog.verify.registry as registry
 from underdog.artifacts.store import Store
+from underdog.model.weights import save_pretrained
 from underdog.recipe.load import load_recipe
 from underdog.stages.pipeline import run_recipe
+from underdog.tokens.messages import Message
+from underdog.verify.problem import Problem, Verdict
+from underdog.verify.problem_files import write_problems
 
 SMALL = """
 name = "small"
@@ -172,3 +178,28 @@ def make(tmp_path):
         return Store(tmp_path / name).make(name, lambda out: function(*arguments, out), **options)[0]
 
     return build
+
+
+@pytest.fixture
+def start(tiny, tokenizer, make):
+    """A checkpoint that closes its turn now and then."""
+    model = tiny(tied=False, vocabulary=tokenizer.vocabulary, width=32, heads=2, kv_heads=1, ffn=48, context=128)
+    with torch.no_grad():
+        model.lm_head.weight[tokenizer.turn_end] *= 4
+    return make(lambda out: save_pretrained(model, tokenizer, out.path))
+
+
+@pytest.fixture
+def problems(make, monkeypatch):
+    """Problems that are solved by answers of odd length: some of any model's are."""
+    registry.get_verifier("number")  # the real ones are there before they are copied
+    monkeypatch.setattr(registry, "_VERIFIERS", dict(registry._VERIFIERS))
+    registry.verifier("parity")(lambda answer, data: Verdict.share(float(len(answer) % 2), "odd"))
+
+    def build(out):
+        for split, count in (("train", 12), ("validation", 4)):
+            asked = [f"{split} {number}" for number in range(count)]
+            found = [Problem(text, (Message("user", text),), "parity", {"answer": "odd"}) for text in asked]
+            write_problems(out.path / f"{split}.jsonl", found)
+
+    return make(build)

@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -9,7 +11,7 @@ from underdog.errors import UserError
 from underdog.generate.open import open_model
 from underdog.recipe.schema import Recipe
 from underdog.stages.order import fingerprint, held_out_texts, stages, steps_of_same_time
-from underdog.stages.pipeline import check_stage, open_run, run_folder, run_recipe
+from underdog.stages.pipeline import check_stage, log_so_far, open_run, run_folder, run_recipe
 from underdog.verify.problem_files import read_problems
 
 NAMES = [
@@ -104,6 +106,21 @@ def test_a_record_ends_where_an_artifact_is_gone(made, root, small, watcher):
     finally:
         evaluation.with_name("aside").rename(evaluation)
     assert run_recipe(small().recipe, root, watcher) == made
+
+
+def test_the_log_of_a_stage_can_be_read_while_it_goes_on(made, root):
+    finished = made.artifacts["reinforce"]
+    assert log_so_far(made, "reinforce") == finished.log() != []
+    before = {name: made.artifacts[name] for name in NAMES[: NAMES.index("reinforce")]}
+    going_on = dataclasses.replace(made, artifacts=before)
+    assert log_so_far(going_on, "reinforce") == []
+    draft = root / "store" / f"reinforce-{finished.key}.partial"
+    draft.mkdir()
+    try:
+        (draft / "log.jsonl").write_text('{"step": 0, "reward": 0.5}\n{"step": 1, "rew')
+        assert log_so_far(going_on, "reinforce") == [{"step": 0, "reward": 0.5}]
+    finally:
+        shutil.rmtree(draft)
 
 
 def test_a_run_without_reinforcement(made, root, small, watcher):

@@ -5,24 +5,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.stub_vllm import served
 
-import underdog.verify.registry as registry
 from underdog.errors import UserError
 from underdog.generate.engine import Completion, Engine
 from underdog.generate.interface import Ending
-from underdog.model.weights import load_pretrained, save_pretrained
+from underdog.model.weights import load_pretrained
 from underdog.recipe.common import Optimizer
 from underdog.recipe.reinforcement import EntropyBonus, PolicyLoss, Profile, Reinforce, ReinforceStage, Reset
-from underdog.stages.reinforce import batches, minibatches, reinforce
-from underdog.tokens.messages import Message
+from underdog.stages.reinforce import Loop, batches, minibatches, reinforce
+from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.objectives import policy_logprobs
 from underdog.train.policy import PolicyGradient
 from underdog.train.pool import Pool
 from underdog.train.resume import Resumable
 from underdog.train.rollouts import Rollout, Sampler, groups
 from underdog.train.trainer import Trainer
-from underdog.verify.problem import Problem, Verdict
-from underdog.verify.problem_files import write_problems
+from underdog.verify import environment
+from underdog.verify.problem import Verdict
+from underdog.verify.problem_files import load_problems, write_problems
 
 
 def trainer(model):
@@ -31,31 +32,6 @@ def trainer(model):
 
 def weights(artifact):
     return torch.cat([weight.flatten() for weight in load_pretrained(artifact.path).parameters()]).detach()
-
-
-@pytest.fixture
-def start(tiny, tokenizer, make):
-    """A checkpoint that closes its turn now and then."""
-    model = tiny(tied=False, vocabulary=tokenizer.vocabulary, width=32, heads=2, kv_heads=1, ffn=48, context=96)
-    with torch.no_grad():
-        model.lm_head.weight[tokenizer.turn_end] *= 4
-    return make(lambda out: save_pretrained(model, tokenizer, out.path))
-
-
-@pytest.fixture
-def problems(make, monkeypatch):
-    """Problems that are solved by answers of odd length: some of any model's are."""
-    registry.get_verifier("number")  # the real ones are there before they are copied
-    monkeypatch.setattr(registry, "_VERIFIERS", dict(registry._VERIFIERS))
-    registry.verifier("parity")(lambda answer, data: Verdict.share(float(len(answer) % 2), "odd"))
-
-    def build(out):
-        for split, count in (("train", 12), ("validation", 4)):
-            asked = [f"{split} {number}" for number in range(count)]
-            found = [Problem(text, (Message("user", text),), "parity", {"answer": "odd"}) for text in asked]
-            write_problems(out.path / f"{split}.jsonl", found)
-
-    return make(build)
 
 
 @pytest.fixture
@@ -178,6 +154,14 @@ def test_a_stage_longer_than_the_context_is_named_before_the_first_rollout(impro
         )
 
 
+def test_a_server_with_less_room_than_a_stage_needs_is_named_too(improve, start):
+    tokenizer = Tokenizer.load(start.path)
+    with served(load_pretrained(start.path), tokenizer.turn_end, context=24) as server:
+        with pytest.raises(UserError, match=r'Stage "reinforce" needs \d+ tokens.*the server\'s context holds 24'):
+            improve(engine=server.url)
+        assert not any(path == "/v1/completions" for path, _ in server.asked)
+
+
 def test_every_member_of_the_family_trains(improve, start):
     for loss in (
         PolicyLoss(advantage="centred", average="constant"),
@@ -237,24 +221,38 @@ def test_a_server_answers_where_the_recipe_says_so(improve, monkeypatch):
 
     @contextmanager
     def open_vllm(where, policy, tokenizer, place):
-        opened.append(where)
-        yield Engine(policy, tokenizer.turn_end)
-        opened.append("closed")
+        opened.append((where, policy.context, policy.version()))
+        yield Engine(trained[0].model, tokenizer.turn_end)
+        opened.append(policy.version())
 
+    trained, init = [], Trainer.__init__
+    monkeypatch.setattr(Trainer, "__init__", lambda self, *rest: trained.append(self) or init(self, *rest))
     monkeypatch.setattr("underdog.generate.vllm.open_vllm", open_vllm)
-    assert torch.equal(weights(improve(engine="http://host:8000")), weights(improve()))
-    assert opened == ["http://host:8000", "closed"]
+    there = improve(engine="http://host:8000", dynamic_sampling=False)
+    assert torch.equal(weights(there), weights(improve(dynamic_sampling=False)))
+    assert opened == [("http://host:8000", 128, 0), 4]  # two steps of two updates have changed the weights
 
 
-def test_another_models_answers_are_refused(improve, monkeypatch):
+@pytest.fixture
+def shifted(monkeypatch):
     """A sampler whose log-probabilities are not the policy's."""
     answers = Engine.answers
 
-    def shifted(self, *asked):
+    def shift(self, *asked):
         for index, one in answers(self, *asked):
             yield index, Completion(one.ids, [logprob - 0.5 for logprob in one.logprobs], one.ending)
 
-    monkeypatch.setattr(Engine, "answers", shifted)
+    monkeypatch.setattr(Engine, "answers", shift)
+
+
+def test_another_models_answers_are_refused_before_the_first_step(improve, shifted, monkeypatch):
+    monkeypatch.setattr(Loop, "look", lambda *_: pytest.fail("it went on"))
+    with pytest.raises(UserError, match=r"log-probabilities are 0\.50 nats a token from the trainer's"):
+        improve(dynamic_sampling=False)
+
+
+def test_a_sampler_that_becomes_another_model_is_refused_too(improve, shifted, monkeypatch):
+    monkeypatch.setattr(Loop, "compare", lambda *_: None)
     with pytest.raises(UserError, match=r"log-probabilities are 0\.50 nats a token from the trainer's"):
         improve(dynamic_sampling=False)
 
@@ -262,3 +260,52 @@ def test_another_models_answers_are_refused(improve, monkeypatch):
 def test_sampler_and_trainer_agree_while_it_runs(improve):
     log = [record for record in improve(steps=3, temperature=0.7, minibatches=2).log() if "off_sampler" in record]
     assert log and all(record["off_sampler"] < 1e-4 for record in log)
+
+
+def test_what_a_person_reads_is_logged_at_every_look(improve):
+    log = improve(steps=3, validate_every=2).log()
+    looks = {record["step"]: record["rollouts"] for record in log if "rollouts" in record}
+    assert list(looks) == [0, 2]
+    for group in (group for look in looks.values() for group in look):
+        assert len(group["rewards"]) == 4 and len(group["answers"]) == 3
+        assert {"text", "tokens", "reward", "outcome", "verdict"} == group["answers"][0].keys()
+
+
+JUDGES = """
+import os, time
+
+def fate(completion, **rest):
+    length = len(completion[-1]["content"])
+    if length % 5 == 0: time.sleep(99)
+    if length % 5 == 1: os._exit(1)
+    if length % 5 == 2: raise RuntimeError("a bug")
+    return float(length % 5 == 3)
+
+class Rubric:
+    funcs, weights = [fate], [1.0]
+
+class Environment:
+    rubric, max_turns = Rubric(), 1
+    dataset = [{"question": f"{number}?", "answer": "1"} for number in range(4)]
+
+def load_environment():
+    return Environment()
+"""
+
+
+def test_judges_that_hang_or_end_cost_one_rollout_each(start, make, monkeypatch, tmp_path):
+    """The run ends well, its log counts them, and it has learned from the other answers."""
+    path = tmp_path / "judges.py"
+    path.write_text(JUDGES)
+    problems = load_problems(path).problems
+    monkeypatch.setattr(environment, "SECONDS", 0.1)
+
+    def build(out):
+        write_problems(out.path / "train.jsonl", problems[:3])
+        write_problems(out.path / "validation.jsonl", problems[3:])
+
+    settings = Reinforce(steps=1, prompts=3, rollouts=8, max_new_tokens=12, dynamic_sampling=False, kl=0.0)
+    artifact = make(reinforce, settings, 1, start, make(build))
+    (step,) = [record for record in artifact.log() if "reward" in record]
+    assert step["verifier_timed_out"] >= 1 and step["verifier_crashed"] >= 2 and step["reward"] > 0
+    assert not torch.equal(weights(artifact), weights(start))

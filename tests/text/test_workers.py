@@ -14,24 +14,24 @@ def test_every_item_is_done_once(tmp_path, count):
     source = tmp_path / "source"
     source.write_text("text")
     items = [(tmp_path / str(number),) for number in range(9)]
-    with hire(source, count, "here") as workers:
+    with hire(count, "here") as workers:
         assert isinstance(workers, Inline if count == 1 else Processes)
-        assert sorted(workers.run(shutil.copy, items)) == items
+        assert sorted(workers.run(shutil.copy, source, items)) == items
     assert all(path.read_text() == "text" for (path,) in items)
 
 
 def test_an_error_in_a_worker_arrives_here(tmp_path):
-    with hire(tmp_path / "nowhere", 2, "here") as workers, pytest.raises(FileNotFoundError):
-        list(workers.run(shutil.copy, [(tmp_path / "copy",)]))
+    with hire(2, "here") as workers, pytest.raises(FileNotFoundError):
+        list(workers.run(shutil.copy, tmp_path / "nowhere", [(tmp_path / "copy",)]))
 
 
 def test_a_worker_that_is_killed_is_an_error_that_says_what_to_do():
-    with hire(1, 2, "here") as workers, pytest.raises(UserError, match="was killed") as problem:
-        list(workers.run(os._exit, [()]))
+    with hire(2, "here") as workers, pytest.raises(UserError, match="was killed") as problem:
+        list(workers.run(os._exit, 1, [()]))
     assert "kept" in problem.value.hint
 
 
 def test_an_unknown_place_is_named():
-    with pytest.raises(UserError, match="rey") as problem, hire(1, 2, "rey"):
+    with pytest.raises(UserError, match="rey") as problem, hire(2, "rey"):
         pass
     assert problem.value.hint == 'Did you mean "ray"?'

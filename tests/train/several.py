@@ -59,6 +59,8 @@ def stage(folder, steps, strategy, kind="muon", shape=SHAPE, fatal=None, full=No
     for step in run.steps():
         model.set_rope_base(10_000.0 + step)
         batch = examples(step)
+        with torch.no_grad():  # a look, which leaves the outermost weights gathered
+            next_token(model, collate(batch))
         figures = trainer.update([collate(batch[part::PARTS]) for part in range(PARTS)], 1e-2)
         run.memory["tokens"] = run.memory.get("tokens", 0) + sum(len(one.ids) for one in batch)
         out.metrics["loss"] = figures["loss"]

@@ -16,7 +16,8 @@ from underdog.train.objectives import policy_logprobs
 from underdog.train.policy import PolicyGradient
 from underdog.train.pool import Pool
 from underdog.train.rewards import advantages
-from underdog.train.rollouts import Rollout, Sampler, begin_judging, describe, groups, roll_out, share_out
+from underdog.train.rollouts import Sampler, begin_judging, groups, roll_out, share_out
+from underdog.train.watch import describe
 from underdog.verify.problem import Problem, Verdict
 
 
@@ -173,38 +174,6 @@ def test_a_truncated_answer_earns_nothing(tokenizer, verifiers):
             verdict = begin_judging(judging, problem("x", "always-right"), completion, tokenizer)()
         assert verdict.reward == reward
     assert "limit" in verdict.detail
-
-
-def test_the_summary_of_a_step():
-    def rollout(rewards, endings, lengths):
-        pairs = zip(endings, lengths, strict=True)
-        completions = [Completion([1] * length, [0.0] * length, ending) for ending, length in pairs]
-        return Rollout(problem("x"), [1], completions, [Verdict.share(reward, "") for reward in rewards])
-
-    one = rollout([1.0, 0.0], [Ending.STOPPED, Ending.TRUNCATED], [2, 8])
-    other = rollout([1.0, 1.0], [Ending.STOPPED, Ending.STOPPED], [4, 2])
-    assert describe([one, other], [one]) == {
-        "reward": 0.75,
-        "solved_once": 1.0,
-        "kept": 0.5,
-        "length": 4.0,
-        "truncated": 0.25,
-        "length_right": 8 / 3,
-        "length_wrong": 8.0,
-        "verifier_timed_out": 0,
-        "verifier_crashed": 0,
-    }
-
-
-def test_the_summary_tells_domains_apart():
-    def rollout(domain, rewards):
-        completions = [Completion([1], [0.0], Ending.STOPPED) for _ in rewards]
-        asked = Problem("x", (Message("user", "x"),), "always-wrong", {}, domain)
-        return Rollout(asked, [1], completions, [Verdict.share(reward, "") for reward in rewards])
-
-    summary = describe([rollout("code", [1.0, 0.5]), rollout("logic", [0.0, 0.0]), rollout("code", [0.0, 0.5])], [])
-    assert (summary["reward_code"], summary["reward_logic"]) == (0.5, 0.0)
-    assert "reward_logic" not in describe([rollout("logic", [0.0])], [])
 
 
 def test_an_answer_is_judged_while_others_are_sampled(tokenizer, verifiers):

@@ -197,6 +197,11 @@ class Store:
             shutil.rmtree(self._folder(stage, key) / STATE, ignore_errors=True)
         return load(self._folder(stage, key), verify=False), False
 
+    def log_so_far(self, stage: str, key: str) -> list[dict[str, Any]]:
+        """What an unfinished artifact has logged, as far as its lines are whole."""
+        path = self.root / f"{stage}-{key}.partial" / LOG
+        return list(_whole_lines(path)) if path.exists() else []
+
     def parents(self, artifact: Artifact) -> dict[str, Artifact]:
         return {name: load(self.root / folder, verify=False) for name, folder in artifact.manifest["parents"].items()}
 

@@ -6,9 +6,10 @@ they are written to a folder that both see and loaded there, and what it remembe
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,6 @@ from underdog.errors import UserError
 from underdog.generate.engine import Completion
 from underdog.generate.interface import Ending, Sampling
 from underdog.generate.vllm_server import started
-from underdog.model.decoder import Decoder
-from underdog.model.weights import save_pretrained
 from underdog.seeds import derive
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.world import ALONE, Place
@@ -32,10 +31,19 @@ FOLDER = "UNDERDOG_VLLM_FOLDER"
 """Names the variable with the folder for weights that a server on another machine sees too."""
 
 
+@dataclass(frozen=True)
+class Policy:
+    """The model in training, as far as its copy on the server must know it."""
+
+    context: int
+    version: Callable[[], int]  # another one whenever the weights have changed; the same in every process
+    save: Callable[[Path], None]  # a checkpoint; every process that shares the model calls it, the first one writes
+
+
 class Vllm:
     """The engine interface of rollouts. Several processes may share one server; the first of them updates it."""
 
-    def __init__(self, url: str, policy: Decoder, tokenizer: Tokenizer, folder: Path):
+    def __init__(self, url: str, policy: Policy, tokenizer: Tokenizer, folder: Path):
         """Raises UserError: the server does not answer, has not one model only, or cannot update its weights."""
         self._policy, self._tokenizer, self._folder = policy, tokenizer, folder
         self._url = url.rstrip("/").removesuffix("/v1")
@@ -45,7 +53,7 @@ class Vllm:
         if len(models) != 1:
             raise UserError(f"{url} serves {len(models)} models; rollouts need a server with the policy alone.")
         self._name, room = models[0]["id"], models[0].get("max_model_len")
-        self.context = min(policy.config.context, room or policy.config.context)
+        self.context = min(policy.context, room or policy.context)
 
     def answers(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int = 1, place: Place = ALONE
@@ -98,12 +106,12 @@ class Vllm:
 
     def _publish(self, place: Place) -> None:
         """Gives the server the policy's weights, unless it has them."""
-        version = sum(weight._version for weight in self._policy.parameters())  # PyTorch counts changes in place
+        version = self._policy.version()
         if version == self._published:
             return
+        folder = self._folder / f"weights-{version}"
+        self._policy.save(folder)
         if place.rank == 0:
-            folder = self._folder / f"weights-{version}"
-            save_pretrained(self._policy, self._tokenizer, folder)
             self._ask(
                 "POST", "/collective_rpc", json={"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
             )
@@ -133,23 +141,24 @@ class Vllm:
 
 
 @contextmanager
-def open_vllm(where: str, policy: Decoder, tokenizer: Tokenizer, place: Place = ALONE) -> Iterator[Vllm]:
+def open_vllm(where: str, policy: Policy, tokenizer: Tokenizer, place: Place = ALONE) -> Iterator[Vllm]:
     """The server at a URL; or, where that is "vllm", one that is started here, by the first process, and ended with
     the run."""
     with TemporaryDirectory(prefix="underdog-vllm-", dir=os.environ.get(FOLDER)) as made:
         folder = Path(made)
         if where != "vllm":
             yield from _connected(where, policy, tokenizer, folder)
-        elif place.rank:
+            return
+        policy.save(folder / "start")
+        if place.rank:
             yield from _connected(place.gathered("")[0], policy, tokenizer, folder)
         else:
-            save_pretrained(policy, tokenizer, folder / "start")
-            with started(folder / "start", policy.config.context) as url:
+            with started(folder / "start", policy.context) as url:
                 place.gathered(url)
                 yield from _connected(url, policy, tokenizer, folder)
 
 
-def _connected(url: str, policy: Decoder, tokenizer: Tokenizer, folder: Path) -> Iterator[Vllm]:
+def _connected(url: str, policy: Policy, tokenizer: Tokenizer, folder: Path) -> Iterator[Vllm]:
     vllm = Vllm(url, policy, tokenizer, folder)
     try:
         yield vllm

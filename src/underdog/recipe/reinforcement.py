@@ -6,6 +6,9 @@ from pydantic import Field, field_validator, model_validator
 
 from underdog.recipe.common import Below1, Count, NotNegative, Optimizer, Positive, Section, Share, check_shares
 
+BUILT_IN = "built-in"
+"""The engine in the trainer's own process."""
+
 
 class Reset(Section):
     """ProRL: the reference policy becomes the current one, so that learning can go on."""
@@ -129,7 +132,7 @@ class Reinforce(Section):
     mix: dict[str, Share] = {}
     """Shares of the problems by domain ("mathematics"), or by domain and task ("logic/countdown"); together they make
     1. Empty: every problem as often as any other."""
-    engine: str = "built-in"
+    engine: str = BUILT_IN
     """What samples the answers: "built-in"; "vllm", started from the environment that `make vllm` makes; or the URL of
     a vLLM server (docs/reinforcement.md)."""
     clip: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [0.2, 0.28]
@@ -152,7 +155,7 @@ class Reinforce(Section):
     @field_validator("engine")
     @classmethod
     def _names_an_engine(cls, engine: str) -> str:
-        if engine not in ("built-in", "vllm") and not engine.startswith(("http://", "https://")):
+        if engine not in (BUILT_IN, "vllm") and not engine.startswith(("http://", "https://")):
             raise ValueError(f'"{engine}" is neither "built-in" nor "vllm" nor a URL')
         return engine
 

@@ -1,6 +1,6 @@
 """Reinforcement over steps, one figure a panel."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,19 @@ PANELS = (
     Panel("Length of wrong answers", "length_wrong", "tokens", number),
     Panel("Ran into the limit", "truncated", "share of the answers", percent),
     Panel("Groups kept", "kept", "answers differ in reward: only these teach", percent),
+    Panel("Clipped", "clipped", "share of the tokens whose ratio left its bounds", percent),
+    Panel("Sampler against trainer", "off_sampler", "nats a token apart, before a step's first update", number),
 )
+_DOMAIN = "reward_"  # and a domain's name: its field in the log
+
+
+def _panels(log: Sequence[Mapping[str, Any]]) -> Iterator[Panel]:
+    """Those of every run, and one for each domain where there are several."""
+    yield PANELS[0]
+    for field in sorted({field for record in log for field in record if field.startswith(_DOMAIN)}):
+        domain = field.removeprefix(_DOMAIN).replace("-", " ")
+        yield Panel(f"Reward: {domain}", field, "mean over the answers of this domain", percent)
+    yield from PANELS[1:]
 
 
 def panels(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -43,7 +55,7 @@ def panels(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     resets = [record["step"] for record in log if "reset" in record]
     steps = max((record["step"] for record in log if "step" in record), default=0) + 1
     found = []
-    for panel in PANELS:
+    for panel in _panels(log):
         points = thin(pick(log, "step", panel.field))
         if len(points[0]) < 2:
             continue
@@ -83,3 +95,18 @@ def _draw(panel: Panel, points: Points, lines: Sequence[Points], resets: Sequenc
             plot.plot(*line, color=COLOURS["reinforce"], clip_on=False)
 
     return draw(f"reinforce-{panel.field}", _WIDTH, _HEIGHT, f"{panel.title} over steps", paint)
+
+
+def pass_rates(record: Mapping[str, Any]) -> Markup:
+    """How often the training problems were solved before a stage: how many of them fall into each tenth."""
+    rates = record["pool"]["rates"]
+
+    def paint(figure):
+        plot = axes(figure, 40, 14, 10, 22)
+        plot.bar(range(len(rates)), rates, 0.9, align="edge", color=COLOURS["reinforce"])
+        plot.set_xticks([0, len(rates) / 2, len(rates)], ["never", "half", "always"])
+        plot.set(xlim=(0, len(rates)), ylim=(0, 1.1 * max(*rates, 1)))
+        plot.locator_params(axis="y", nbins=3, integer=True)
+
+    said = f"Problems by how often they are solved, before step {record['step']}"
+    return draw(f"pass-rates-{record['step']}", _WIDTH, _HEIGHT, said, paint)

@@ -10,7 +10,7 @@ from underdog.artifacts.store import Artifact
 from underdog.recipe.schema import Recipe
 from underdog.report import plot_pretrain
 from underdog.report.plot_accuracy import accuracy_dots
-from underdog.report.plot_reinforce import panels
+from underdog.report.plot_reinforce import panels, pass_rates
 from underdog.report.plot_text import correlation_matrix, signal_histogram
 from underdog.report.table import LOOKS, Artifacts, Row, difference, held_out_loss, label, summary_rows
 from underdog.synthesis.refine import GIVEN
@@ -179,14 +179,19 @@ def _tasks(artifacts: Artifacts, looks: Mapping[str, Artifact], chance: float | 
 
 
 def reinforcement(trained: Artifact | None) -> Section:
-    """The panels, when the reference policy was reset, and how the problems were sorted."""
+    """The panels, when the reference policy was reset, how the problems were sorted, what could not be judged, and
+    answers of the last look."""
     if trained is None or not (shown := panels(log := trained.log())):
         return None
     return {
         "panels": shown,
         "steps": trained.metrics.get("steps"),
         "resets": [record for record in log if "reset" in record],
-        "pools": [record for record in log if "pool" in record],
+        "pools": [{**record, "svg": pass_rates(record)} for record in log if "pool" in record],
+        "unjudged": {
+            name: sum(record.get(f"verifier_{name}", 0) for record in log) for name in ("timed_out", "crashed")
+        },
+        "rollouts": [record for record in log if "rollouts" in record][-1:],
     }
 
 

@@ -16,7 +16,7 @@ from underdog.text.corpus import CONTAMINATED, REJECTS, write_documents
 from underdog.text.decontaminate import HeldOut
 from underdog.text.funnel import Funnel
 from underdog.text.judge import Judge, Scored
-from underdog.text.passes import BANDS, Context, measure_unit, read_unit
+from underdog.text.passes import BANDS, Context, measure_unit, read_unit, warm_up
 from underdog.text.readers.span import Unit, units
 from underdog.text.shards import Shards
 from underdog.text.sources import find_spans
@@ -64,10 +64,10 @@ def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int
     work = list(units(find_spans(settings.sources, settings.text_field)))
     if not work:
         raise UserError("curate.sources holds no documents: nothing.", hint="Name a source that has text.")
-    looked_for = HeldOut(held_out) if settings.decontaminate and held_out else None
-    context = Context(settings, Judge(settings), looked_for, out.state.absolute())
 
-    with hire(context, min(cores, len(work)), on) as workers:
+    with hire(min(cores, len(work)), on, warm_up) as workers:
+        looked_for = HeldOut(held_out) if settings.decontaminate and held_out else None
+        context = Context(settings, Judge(settings), looked_for, out.state.absolute())
         _pass(workers, read_unit, {u: (u,) for u in work}, context, "read", out, (0.0, _READ))
         read = Shards([context.shard("read", unit.number) for unit in work])
         rejected = _gather_rejects(context, work, out.path / REJECTS)
@@ -134,7 +134,7 @@ def _pass(
     started = time.monotonic()
     by_item = {item[0]: unit for unit, item in missing.items()}
     doing = "reading" if step == "read" else "measuring"
-    for item in workers.run(work, list(missing.values())):
+    for item in workers.run(work, context, list(missing.values())):
         done += by_item[item[0]].size
         speed = (done - begun) / (time.monotonic() - started) / 1e6
         note = f"{doing} {done / 1e6:,.1f} of {total / 1e6:,.1f} MB, {speed:,.1f} MB/s"

@@ -7,12 +7,13 @@ from typing import Any
 
 from underdog.artifacts.store import Artifact, Draft
 from underdog.lanes import cores
+from underdog.recipe.reinforcement import BUILT_IN
 from underdog.recipe.schema import Curate, Recipe
 from underdog.recipe.synthesis import BASE, OWN, UNKEYED, Asking
 from underdog.recipe.teaching import Sft
 from underdog.seeds import derive
 from underdog.stages.contents import file_sources, fingerprint, model_files
-from underdog.stages.together import Shared, strategy_for, strategy_of_copies
+from underdog.stages.together import Shared, strategy_for, strategy_for_policy
 from underdog.text.sources import expand
 from underdog.tokens.conversation_files import ROWS
 from underdog.verify.problem_files import read_problems
@@ -112,10 +113,15 @@ def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
             r.reinforce.model_dump(),
             (learner, "problems"),
             lambda p, out: reinforce(
-                r.reinforce, seed("reinforce"), p[learner], p["problems"], out, strategy_of_copies()
+                r.reinforce,
+                seed("reinforce"),
+                p[learner],
+                p["problems"],
+                out,
+                strategy_for_policy(r.compute, r.reinforce.engine),
             ),
             seed("reinforce"),
-            shared=Shared.COPIES,
+            shared=Shared.COPIES if r.reinforce.engine == BUILT_IN else Shared.SLICES,
         )
         yield evaluation("reinforce")
         line.append("reinforce")

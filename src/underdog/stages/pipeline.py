@@ -1,10 +1,11 @@
 """A whole recipe: its stages made one after the other, and the folder of the run."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from underdog import world
 from underdog.artifacts.files import digest_json, disk_errors, read_json, write_json
@@ -13,7 +14,7 @@ from underdog.artifacts.store import Artifact, Store, load
 from underdog.errors import UserError, did_you_mean
 from underdog.lanes import cores
 from underdog.recipe.schema import Recipe
-from underdog.stages.order import MAIN_LINE, stages
+from underdog.stages.order import MAIN_LINE, Stage, stages
 from underdog.stages.together import make, use_cores
 from underdog.verify.sandbox.choose import choose_sandbox
 
@@ -89,13 +90,27 @@ def already_made(recipe: Recipe, root: Path, until: str) -> dict[str, Artifact]:
     for stage in stages(recipe):
         if any(name not in made for name in stage.parents):
             break
-        parents = {name: made[name] for name in stage.parents}
-        key = store.key(stage.kind, stage.version, stage.settings, stage.seed, parents)
-        if artifact := store.find(stage.kind, key):
+        if artifact := store.find(stage.kind, _key(store, stage, made)):
             made[stage.name] = artifact
         if stage.name == until:
             break
     return made
+
+
+def log_so_far(run: Run, name: str) -> list[dict[str, Any]]:
+    """What a stage of a run has logged, finished or not; nothing where it has not begun."""
+    if name in run.artifacts:
+        return run.artifacts[name].log()
+    store = Store(run.folder.parent / STORE)
+    for stage in stages(run.recipe):
+        if stage.name == name and all(parent in run.artifacts for parent in stage.parents):
+            return store.log_so_far(stage.kind, _key(store, stage, run.artifacts))
+    return []
+
+
+def _key(store: Store, stage: Stage, made: Mapping[str, Artifact]) -> str:
+    parents = {name: made[name] for name in stage.parents}
+    return store.key(stage.kind, stage.version, stage.settings, stage.seed, parents)
 
 
 def check_stage(recipe: Recipe, name: str) -> None:

@@ -1,6 +1,5 @@
 """Reinforce: prolonged reinforcement learning with verified rewards (ProRL, arXiv 2505.24864; DAPO, 2503.14476)."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from underdog.generate.engine import Engine
 from underdog.lanes import cut, side_by_side
 from underdog.model.decoder import Decoder
 from underdog.model.weights import load_pretrained
-from underdog.recipe.reinforcement import EntropyBonus, Reinforce
+from underdog.recipe.reinforcement import BUILT_IN, EntropyBonus, PolicyLoss, Reinforce, Shaping
 from underdog.recipe.stages import Stage, stage_at, stages
 from underdog.seeds import derive
 from underdog.tokens.chat import prompt_ids
@@ -25,16 +24,18 @@ from underdog.train.policy import PolicyGradient
 from underdog.train.pool import Pool
 from underdog.train.resets import Resets
 from underdog.train.resume import Resumable
-from underdog.train.rollouts import Answering, Sampler, describe, groups, share_out
-from underdog.train.strategy import PART_TOKENS, Strategy
+from underdog.train.rollouts import Answering, Sampler, groups, share_out
+from underdog.train.strategy import Strategy
 from underdog.train.trainer import Trainer
+from underdog.train.watch import describe, examples
 from underdog.verify.problem import Problem
 from underdog.verify.problem_files import read_problems
-from underdog.world import Place
 
 T = TypeVar("T")
 OFF_SAMPLER = 0.1
 """Nats a token between sampler and trainer, before any update, above which they cannot be the same model."""
+PROBE_TOKENS = 16
+"""Of the two answers on which they are compared before the first step."""
 
 
 def reinforce(
@@ -50,20 +51,22 @@ def reinforce(
     policy = load_pretrained(start.path)
     taught, validation = (read_problems(problems.path / f"{split}.jsonl") for split in ("train", "validation"))
     plan = stages(settings)
-    _check_room(plan, [*taught, *validation], tokenizer, policy.config.context)
-    reference = copy.deepcopy(policy)
-    best = copy.deepcopy(policy) if settings.reset.rollback else None
+    longest = max((len(prompt_ids(problem.prompt, tokenizer)) for problem in [*taught, *validation]), default=0)
+    _check_room(plan, longest, policy.config.context, "model")
     trainer = Trainer(policy, settings.optimizer, PolicyGradient(*settings.clip), strategy)
-    run = Resumable(out, trainer, settings.steps, {"reference": reference, **({"best": best} if best else {})})
+    others = {name: _another(start, trainer) for name in ("reference", *(["best"] if settings.reset.rollback else []))}
+    run = Resumable(out, trainer, settings.steps, others)
     pool = Pool(taught, derive(seed, "pool"), run.memory)
     for stage in plan:
         pool.check(stage.settings.mix, f'The mix of stage "{stage.name}"')
-    copies = trainer.strategy.copies
-    with _engine(settings.engine, policy, tokenizer, copies) as engine:
-        sampler = Sampler(engine, tokenizer, seed, copies)
-        loop = Loop(settings, trainer, sampler, reference, best, run.memory, out)
-        for step in run.steps():
+    with _engine(settings.engine, trainer, tokenizer) as engine:
+        _check_room(plan, longest, engine.context, "server")
+        sampler = Sampler(engine, tokenizer, seed, trainer.strategy.among)
+        loop = Loop(settings, trainer, sampler, others["reference"], others.get("best"), run.memory, out)
+        for number, step in enumerate(run.steps()):
             stage = stage_at(plan, step)
+            if not number:
+                loop.compare(taught[:1], stage.settings)
             if settings.profile.samples and not pool.sorted_for(stage.name):
                 rates = sampler.pass_rates(taught, stage.settings, stage.name)
                 out.log(step=step, pool=pool.sort(stage.name, rates, settings.profile))
@@ -95,14 +98,24 @@ class Loop:
         self.out.log(step=step, validation=score)
         if self.resets.is_best(score):
             if self.best:
-                self.best.load_state_dict(self.trainer.model.state_dict())
+                self.trainer.copy_to(self.best)
         elif self.best and self.resets.collapsed(score):
-            self.trainer.model.load_state_dict(self.best.state_dict())
+            self.trainer.copy_from(self.best)
             self.trainer.clear_optimizer()
             why = f"validation collapsed to {score:.3f}: back to the best policy"
             self._reset(step, self.resets.note(step, score, why))
         if why := self.resets.due(step, score):
             self._reset(step, why)
+
+    def compare(self, problems: Sequence[Problem], settings: Reinforce) -> None:
+        """Refuses a sampler that is plainly another model than the trainer's, by a few short answers of it."""
+        short = min(PROBE_TOKENS, settings.max_new_tokens)
+        asked = settings.model_copy(
+            update={"max_new_tokens": short, "shaping": Shaping(), "loss": PolicyLoss(), "kl": 0.0}
+        )
+        parts = [collate_groups(groups(self.sampler.probe(problems, asked), asked, 0))]
+        self.trainer.objective = objective(asked, {})
+        _check_sampler(self.trainer.figures(parts)["off_sampler"], settings)
 
     def learn(self, step: int, stage: Stage, pool: Pool) -> None:
         """Rollouts, rewards, and the updates that they give."""
@@ -110,7 +123,7 @@ class Loop:
         kept, seen = self.sampler.collect(pool, now, step)
         self.trainer.objective = objective(now, self.memory)
         work = [
-            list(batches(share_out(part, now.loss.average, now.max_new_tokens), self.trainer, self.reference, now))
+            batches(share_out(part, now.loss.average, now.max_new_tokens), self.trainer, self.reference, now)
             for part in minibatches(groups(kept, now, within), now.minibatches)
         ]
         updates = [self.trainer.update(parts, now.lr) for parts in work]
@@ -119,12 +132,14 @@ class Loop:
         adapt(self.settings.entropy, figures, self.memory)
         summary = describe(seen, kept)
         self.out.log(step=step, stage=stage.name, **summary, **figures)
+        if step % self.settings.validate_every == 0:
+            self.out.log(step=step, rollouts=examples(seen, self.sampler.tokenizer))
         self.out.progress(step + 1, self.settings.steps, f"reward {summary['reward']:.3f}")
         if why := self.resets.spiked(step + 1, figures.get("kl_to_reference", 0.0)):
             self._reset(step + 1, why)
 
     def _reset(self, step: int, why: str) -> None:
-        self.reference.load_state_dict(self.trainer.model.state_dict())
+        self.trainer.copy_to(self.reference)
         if self.settings.reset.optimizer == "clear":
             self.trainer.clear_optimizer()
         self.out.log(step=step, reset=why)
@@ -149,33 +164,44 @@ def minibatches(kept: Sequence[T], count: int) -> Iterator[Sequence[T]]:
             yield part
 
 
-def batches(groups: Sequence[Group], trainer: Trainer, reference: Decoder, settings: Reinforce) -> Iterator[Batch]:
+def batches(groups: Sequence[Group], trainer: Trainer, reference: Decoder, settings: Reinforce) -> list[Batch]:
     """The groups as batches, with the log-probabilities of other policies where the loss wants them and this process
     computes the batch."""
     others = {"reference": reference} if settings.kl else {}
     if settings.loss.sampler_correction:
         others["old"] = trainer.model
+    parts = [collate_groups(part) for part in cut(groups, lambda group: group.tokens, trainer.strategy.part_tokens)]
+    for batch in parts:
+        batch.extra.update({name: torch.zeros(batch.tokens) for name in others})
 
-    def prepared(numbered: tuple[int, Sequence[Group]]) -> Batch:
-        number, part = numbered
-        batch = collate_groups(part)
-        for name, model in others.items() if trainer.strategy.computes(number) else ():
+    def compared(batch: Batch) -> None:
+        for name, model in others.items():
             with torch.no_grad():
                 logprobs_M, _, taught_M = policy_logprobs(model, batch, settings.temperature)
-            batch.extra[name] = torch.zeros(batch.tokens).index_copy_(0, taught_M, logprobs_M)
-        return batch
+            batch.extra[name].index_copy_(0, taught_M.cpu(), logprobs_M.cpu())
 
-    return side_by_side(prepared, enumerate(cut(groups, lambda group: group.tokens, PART_TOKENS)))
+    list(side_by_side(compared, trainer.strategy.own(parts)))
+    return parts
+
+
+def _another(start: Artifact, trainer: Trainer) -> Decoder:
+    """The checkpoint once more, where and as the trainer's strategy keeps models."""
+    model = load_pretrained(start.path)
+    trainer.strategy.place(model)
+    return model
 
 
 @contextmanager
-def _engine(name: str, policy: Decoder, tokenizer: Tokenizer, place: Place) -> Iterator[Answering]:
-    if name == "built-in":
-        yield Engine(policy, tokenizer.turn_end)
+def _engine(name: str, trainer: Trainer, tokenizer: Tokenizer) -> Iterator[Answering]:
+    if name == BUILT_IN:
+        yield Engine(trainer.model, tokenizer.turn_end)
         return
-    from underdog.generate.vllm import open_vllm
+    from underdog.generate.vllm import Policy, open_vllm
 
-    with open_vllm(name, policy, tokenizer, place) as vllm:
+    policy = Policy(
+        trainer.model.config.context, lambda: trainer.version, lambda folder: trainer.save(tokenizer, folder)
+    )
+    with open_vllm(name, policy, tokenizer, trainer.strategy.among) as vllm:
         yield vllm
 
 
@@ -189,13 +215,12 @@ def _check_sampler(difference: float, settings: Reinforce) -> None:
         )
 
 
-def _check_room(plan: Sequence[Stage], problems: Sequence[Problem], tokenizer: Tokenizer, context: int) -> None:
-    """Refuses, before the first rollout, a stage whose answers would not fit behind every prompt."""
-    longest = max((len(prompt_ids(problem.prompt, tokenizer)) for problem in problems), default=0)
+def _check_room(plan: Sequence[Stage], longest: int, context: int, whose: str) -> None:
+    """Refuses, before the first rollout, a stage whose answers would not fit behind the longest prompt."""
     for stage in plan:
         if (needed := longest + stage.settings.max_new_tokens) > context:
             raise UserError(
                 f'Stage "{stage.name}" needs {needed} tokens: the longest prompt has {longest}, and max_new_tokens is '
-                f"{stage.settings.max_new_tokens}; the model's context holds {context}.",
-                hint=f"Set reinforce.max_new_tokens to at most {context - longest}, or train a longer context.",
+                f"{stage.settings.max_new_tokens}; the {whose}'s context holds {context}.",
+                hint=f"Set reinforce.max_new_tokens to at most {context - longest}, or give the {whose} more context.",
             )

@@ -13,6 +13,7 @@ from underdog.artifacts.files import disk_errors
 from underdog.artifacts.store import Artifact, Draft, JoinedDraft, Store, load
 from underdog.errors import UserError
 from underdog.lanes import open_lanes
+from underdog.recipe.reinforcement import BUILT_IN
 from underdog.recipe.schema import Compute
 
 if TYPE_CHECKING:  # what only looks at runs needs no torch
@@ -52,8 +53,11 @@ def strategy_for(compute: Compute) -> "Strategy":
     return Sharded(compute, device)
 
 
-def strategy_of_copies() -> "Strategy":
-    """The same where every process needs the whole model."""
+def strategy_for_policy(compute: Compute, engine: str) -> "Strategy":
+    """The same for a policy: whole in every process where each samples from it, as the built-in engine does, in slices
+    where a server does. Always in float32, and answers that share a prompt are not divided."""
+    if engine != BUILT_IN:
+        return strategy_for(compute.model_copy(update={"precision": "float32", "context_parallel": 1}))
     if world.size() == 1:
         from underdog.train.strategy import Local
 

@@ -104,10 +104,15 @@ def _agreement(labels: NDArray, predicted: NDArray, counted: NDArray) -> dict[st
 
 def spearman(a: NDArray, b: NDArray) -> float:
     """Correlation of the ranks, ties sharing their mean rank; 0 where either is constant."""
-    x, y = _mean_ranks(a), _mean_ranks(b)
-    x, y = x - x.mean() if len(x) else x, y - y.mean() if len(y) else y
-    size = np.sqrt((x * x).sum() * (y * y).sum())
-    return float((x * y).sum() / size) if size else 0.0
+    return float(rank_correlations(np.stack([a, b], axis=1))[0, 1])
+
+
+def rank_correlations(columns: NDArray) -> NDArray[np.float64]:
+    """Spearman's correlation of each two of the columns: (rows, columns) -> (columns, columns)."""
+    ranks = np.stack([_mean_ranks(column) for column in columns.T], axis=1)
+    ranks -= ranks.mean(axis=0) if len(ranks) else 0.0
+    sizes = np.sqrt((ranks * ranks).sum(axis=0))
+    return ranks.T @ ranks / np.where(np.outer(sizes, sizes) > 0, np.outer(sizes, sizes), np.inf)
 
 
 def top_precision(labels: NDArray, predicted: NDArray, share: float = 0.1) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from underdog.text.kernels.overlap import Wanted, find, runs
 from underdog.text.kernels.tokens import Tokens, hash_tokens
@@ -40,40 +41,56 @@ class HeldOut:
         self.names = [name for name in items if len(all_hashes[name]) >= SHORTEST]
         self.too_short = len(items) - len(self.names)
         hashes = [all_hashes[name] for name in self.names]
-        self._lengths = [len(h) for h in hashes]
-        self._sizes = [min(n, length) for length in self._lengths]
-        ngrams = [runs(h, size) for h, size in zip(hashes, self._sizes, strict=True)]
+        lengths = [len(h) for h in hashes]
+        self._sizes = np.minimum(n, np.array(lengths, np.int64))
+        ngrams = [runs(h, size) for h, size in zip(hashes, self._sizes.tolist(), strict=True)]
         own = _own(ngrams, distinct_items=len({h.tobytes() for h in hashes}))
-        self._coverable = [
-            _covered(np.flatnonzero(mask), size, length)
-            for mask, size, length in zip(own, self._sizes, self._lengths, strict=True)
-        ]
         looked_for = [found[mask] for found, mask in zip(ngrams, own, strict=True)]
         everything = np.concatenate(looked_for) if looked_for else np.zeros(0, np.uint64)
-        items_of = np.repeat(np.arange(len(own)), [len(found) for found in looked_for])
+        items = np.repeat(np.arange(len(own)), [len(found) for found in looked_for])
         positions = np.concatenate([np.flatnonzero(mask) for mask in own]) if own else np.zeros(0, np.int64)
+        self._coverable = _covered(items, positions, self._sizes[items])[1]
         order = np.argsort(everything, kind="stable")
-        self._wanted = Wanted.of(everything, sorted(set(self._sizes)))
-        self._items, self._positions = items_of[order], positions[order]
+        self._wanted = Wanted.of(everything, sorted(set(self._sizes.tolist())))
+        self._items, self._positions = items[order], positions[order]
         self._starts = np.append(np.searchsorted(everything[order], self._wanted.keys), len(everything))
 
     def overlaps(self, tokens: Tokens) -> list[Overlap | None]:
         """For each text what it holds most of; None if it holds nothing."""
-        inside, keys = find(tokens, self._wanted)
         found: list[Overlap | None] = [None] * len(tokens.counts)
-        for text in np.unique(inside).tolist():
-            found[text] = self._worst(np.unique(keys[inside == text]))
+        inside, keys = find(tokens, self._wanted)
+        if not len(inside):
+            return found
+        inside, keys = np.divmod(np.unique(inside * len(self._wanted.keys) + keys), len(self._wanted.keys))
+        counts = self._starts[keys + 1] - self._starts[keys]
+        before = np.cumsum(counts) - counts
+        places = np.repeat(self._starts[keys] - before, counts) + np.arange(counts.sum())  # of each key all its items
+        items = self._items[places]
+        order = np.lexsort((self._positions[places], items, np.repeat(inside, counts)))
+        pairs, positions = (
+            np.repeat(inside, counts)[order] * len(self.names) + items[order],
+            self._positions[places][order],
+        )
+        pairs, covered = _covered(pairs, positions, self._sizes[items[order]])
+        texts, items = np.divmod(pairs, len(self.names))
+        shares = covered / self._coverable[items]
+        best = np.lexsort((items, -shares, texts))
+        for pair in best[np.unique(texts[best], return_index=True)[1]].tolist():
+            found[texts[pair]] = Overlap(self.names[items[pair]], float(shares[pair]))
         return found
 
-    def _worst(self, keys: np.ndarray) -> Overlap:
-        places = np.concatenate([np.arange(self._starts[key], self._starts[key + 1]) for key in keys])
-        shares = {}
-        for item in np.unique(self._items[places]).tolist():
-            positions = self._positions[places[self._items[places] == item]]
-            covered = _covered(positions, self._sizes[item], self._lengths[item])
-            shares[item] = covered / self._coverable[item]
-        item = min(shares, key=lambda item: (-shares[item], item))
-        return Overlap(self.names[item], shares[item])
+
+def _covered(
+    holders: NDArray[np.int64], positions: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(holders, tokens): how many tokens lie in one of a holder's n-grams, each `sizes` long from `positions` on.
+
+    Holders ascend, positions ascend within each.
+    """
+    names, first = np.unique(holders, return_index=True)
+    new = np.minimum(sizes, np.diff(positions, prepend=0))
+    new[first] = sizes[first]
+    return names, np.add.reduceat(new, first) if len(first) else first
 
 
 def _own(ngrams: list[np.ndarray], distinct_items: int) -> list[np.ndarray]:
@@ -82,11 +99,3 @@ def _own(ngrams: list[np.ndarray], distinct_items: int) -> list[np.ndarray]:
     most = max(1, int(_TEMPLATE * distinct_items))
     masks = [np.array([frequency[ngram] <= most for ngram in found.tolist()]) for found in ngrams]
     return [mask if mask.any() else ~mask for mask in masks]
-
-
-def _covered(positions: np.ndarray, size: int, length: int) -> int:
-    """Tokens of an item that lie in one of the n-grams of `size` at these positions."""
-    inside = np.zeros(length, bool)
-    for offset in range(size):
-        inside[positions + offset] = True
-    return int(inside.sum())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from underdog.errors import UserError
 from underdog.recipe.schema import Curate
-from underdog.text.annotator import Annotator, spearman, train_annotator
+from underdog.text.annotator import Annotator, rank_correlations, train_annotator
 from underdog.text.document import Document
 from underdog.text.kernels.batch import Texts
 from underdog.text.kernels.count import Counts, count_with_words
@@ -122,7 +122,7 @@ class Judge:
             kinds["language"] = settle(kinds["language"])
         groups = group(list(kinds.values()), len(values))
         scores = rank(values, groups)
-        correlations = np.array([[spearman(a, b) for b in scores.T] for a in scores.T])
+        correlations = rank_correlations(scores)
         redundant = find_redundant(self.signals, correlations, self.settings.most_correlated)
         gone = {found.signal for found in redundant}
         counted = [k for k, signal in enumerate(self.signals) if signal.name not in gone]

@@ -24,7 +24,9 @@ from underdog.text.decontaminate import HeldOut
 from underdog.text.document import Document, Reject, make_document
 from underdog.text.duplicates import band_keys, exact_keys
 from underdog.text.judge import Judge
+from underdog.text.kernels.count import count
 from underdog.text.kernels.tokens import Tokens, hash_tokens
+from underdog.text.language import languages
 from underdog.text.readers.formats import read_span
 from underdog.text.readers.span import Span, Unit
 from underdog.text.repeats import KINDS, Repeats, part_hashes, without_repeats
@@ -76,6 +78,14 @@ class Context:
         """Kinds of parts, and in how many documents one may be; those that are looked for."""
         most = {"paragraph": self.settings.repeated_paragraphs, "line": self.settings.repeated_lines}
         return {kind: most[kind] for kind in KINDS if most[kind]}
+
+
+def warm_up() -> None:
+    """Loads what both passes need, machine code above all: a second that a new process is not asked to wait for."""
+    texts = pa.array(["A text."], pa.large_string())
+    band_keys(hash_tokens(texts), 0.5), count(texts), languages(texts)
+    for kind in KINDS:
+        part_hashes(texts, kind)
 
 
 def read_unit(context: Context, unit: Unit) -> None:

@@ -15,7 +15,7 @@ _RETRIES = 5  # of a unit, when its worker or its machine is lost
 
 
 class RayWorkers:
-    def __init__(self, context: Any, count: int):
+    def __init__(self, count: int):
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anyone
         try:
             import ray
@@ -25,18 +25,18 @@ class RayWorkers:
         self._own = not ray.is_initialized()
         if self._own:
             _join(ray, os.environ.get("RAY_ADDRESS"), count)
-        self._context = ray.put(context)
         self._ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._work = ray.remote(max_retries=_RETRIES, num_cpus=1)(_work)
 
-    def run(self, work: Callable[..., None], items: Sequence[Any]) -> Iterator[Any]:
+    def run(self, work: Callable[..., None], context: Any, items: Sequence[Any]) -> Iterator[Any]:
         ray = self._ray
+        known = ray.put(context)
         waiting = list(reversed(items))
         begun: dict[Any, Any] = {}
         while waiting or begun:
             while waiting and len(begun) < self._ahead:
                 item = waiting.pop()
-                begun[self._work.remote(self._context, work, item)] = item
+                begun[self._work.remote(known, work, item)] = item
             done, _ = ray.wait(list(begun))
             for reference in done:
                 try:

@@ -1,8 +1,10 @@
 """Worker processes: on this machine's cores, or on a Ray cluster. They share files and never memory."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +21,15 @@ Work = Callable[..., None]
 class Workers(Protocol):
     """Whoever does `work(context, *item)` for each item; yields the items as they are done."""
 
-    def run(self, work: Work, items: Sequence[Any]) -> Iterator[Any]: ...
+    def run(self, work: Work, context: Any, items: Sequence[Any]) -> Iterator[Any]: ...
 
     def close(self) -> None: ...
 
 
 @contextlib.contextmanager
-def hire(context: Any, count: int, on: str) -> Iterator[Workers]:
-    """Workers that know `context`. One alone is this process; no worker is left behind.
+def hire(count: int, on: str, warm_up: Callable[[], None] | None = None) -> Iterator[Workers]:
+    """Workers; one alone is this process. New processes start at once, and `warm_up` is the first thing that they do,
+    while this one still prepares their work. No worker is left behind.
 
     Raises:
         UserError: `on` is neither "here" nor "ray", or Ray is not there.
@@ -34,9 +37,9 @@ def hire(context: Any, count: int, on: str) -> Iterator[Workers]:
     if on == "ray":
         from underdog.text.ray_workers import RayWorkers
 
-        workers: Workers = RayWorkers(context, count)
+        workers: Workers = RayWorkers(count)
     elif on == "here":
-        workers = Processes(context, count) if count > 1 else Inline(context)
+        workers = Processes(count, warm_up) if count > 1 else Inline()
     else:
         raise UserError(f'Curation cannot run on "{on}".', hint=did_you_mean(on, ("here", "ray")))
     try:
@@ -48,12 +51,9 @@ def hire(context: Any, count: int, on: str) -> Iterator[Workers]:
 class Inline:
     """This process alone."""
 
-    def __init__(self, context: Any):
-        self._context = context
-
-    def run(self, work: Work, items: Sequence[Any]) -> Iterator[Any]:
+    def run(self, work: Work, context: Any, items: Sequence[Any]) -> Iterator[Any]:
         for item in items:
-            work(self._context, *item)
+            work(context, *item)
             yield item
 
     def close(self) -> None:
@@ -63,23 +63,24 @@ class Inline:
 class Processes:
     """This process and new ones on this machine, that end with it."""
 
-    def __init__(self, context: Any, count: int):
-        self._context = context
-        spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(count - 1, spawn, _begin, (context,))
+    def __init__(self, count: int, warm_up: Callable[[], None] | None):
+        self._pool = ProcessPoolExecutor(count - 1, multiprocessing.get_context("spawn"), follow_parent)
+        for _ in range(count - 1 if warm_up else 0):
+            self._pool.submit(warm_up)
         self._ahead = 2 * (count - 1)
 
-    def run(self, work: Work, items: Sequence[Any]) -> Iterator[Any]:
+    def run(self, work: Work, context: Any, items: Sequence[Any]) -> Iterator[Any]:
+        pickled = pickle.dumps(context)
         waiting = list(reversed(items))
         begun: dict[Future[None], Any] = {}
         try:
             while waiting or begun:
                 while waiting and len(begun) < self._ahead:
                     item = waiting.pop()
-                    begun[self._pool.submit(_work, work, item)] = item
+                    begun[self._pool.submit(_work, work, pickled, item)] = item
                 if waiting:  # the others have enough to do until this one is done
                     item = waiting.pop()
-                    work(self._context, *item)
+                    work(context, *item)
                     yield item
                 for future in wait(begun, 0 if waiting else None, FIRST_COMPLETED).done:
                     future.result()
@@ -94,15 +95,6 @@ class Processes:
         self._pool.shutdown(cancel_futures=True)
 
 
-_context: Any = None
-
-
-def _begin(context: Any) -> None:
-    global _context
-    _context = context
-    follow_parent()
-
-
 def follow_parent() -> None:
     """A worker process ends when its parent does, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and says when to end
@@ -110,5 +102,10 @@ def follow_parent() -> None:
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
-def _work(work: Work, item: Sequence[Any]) -> None:
-    work(_context, *item)
+def _work(work: Work, context: bytes, item: Sequence[Any]) -> None:
+    work(_unpickled(context), *item)
+
+
+@functools.lru_cache(1)
+def _unpickled(context: bytes) -> Any:
+    return pickle.loads(context)

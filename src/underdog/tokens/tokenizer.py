@@ -13,6 +13,7 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
 from underdog.artifacts.files import write_json
 from underdog.errors import UserError
+from underdog.tokens.fast import EncodeMany, fast_encoder
 from underdog.tokens.folder import CONFIG, TEMPLATE, Beside, read_beside
 from underdog.tokens.pieces import TokenBytes
 from underdog.tokens.template import CHAT_TEMPLATE, render_template
@@ -214,7 +215,14 @@ class Tokenizer:
         return text, ""
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, on all cores."""
+        if self._fast:
+            return self._fast(texts)
         return [encoding.ids for encoding in self.core.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    @cached_property
+    def _fast(self) -> EncodeMany | None:
+        return fast_encoder(self.core, SPLITTERS.values())
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids, without control tokens."""

@@ -5,7 +5,7 @@ the same bits in all of them, so the copies never part.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,14 +24,14 @@ class Replicated(Local):
 
     def __init__(self):
         super().__init__()
-        self.copies = world.place()
-        self.leads = self.copies.rank == 0
+        self.among = world.place()
+        self.leads = self.among.rank == 0
 
-    def computes(self, part: int) -> bool:
-        return part % self.copies.processes == self.copies.rank
+    def own(self, parts: Sequence[Batch]) -> Sequence[Batch]:
+        return parts[self.among.rank :: self.among.processes]
 
-    def _sums(self, model: Decoder, objective: Objective, parts: Iterable[Batch], counts: Counts) -> Figures:
-        own = super()._sums(model, objective, [part for i, part in enumerate(parts) if self.computes(i)], counts)
+    def _sums(self, model: Decoder, objective: Objective, parts: Sequence[Batch], counts: Counts) -> Figures:
+        own = super()._sums(model, objective, self.own(parts), counts)
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         slopes = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         together = torch.cat([slope.flatten() for slope in slopes])
@@ -39,7 +39,7 @@ class Replicated(Local):
         for weight, slope in zip(weights, together.split([weight.numel() for weight in weights]), strict=True):
             weight.grad = slope.view_as(weight)
         figures: Figures = defaultdict(float)
-        for found in self.copies.gathered(dict(own)):
+        for found in self.among.gathered(dict(own)):
             for name, value in found.items():
                 figures[name] += value
         return figures

@@ -15,7 +15,7 @@ from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Answer, Group
 from underdog.train.pool import Pool
 from underdog.train.rewards import advantages, shaped
-from underdog.verify.problem import Outcome, Problem, Verdict
+from underdog.verify.problem import Problem, Verdict
 from underdog.verify.registry import Judging
 from underdog.world import ALONE, Place
 
@@ -77,6 +77,8 @@ def share_out(groups: Sequence[Group], average: str, limit: int) -> list[Group]:
 class Answering(Protocol):
     """What samples answers: the built-in engine, or vLLM (generate/vllm.py)."""
 
+    context: int
+
     def answers(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int, place: Place
     ) -> Iterator[tuple[int, Completion]]:
@@ -122,6 +124,10 @@ class Sampler:
         sampling = self._sampling(settings, settings.temperature, "profile", stage)
         rollouts = self._roll_out(problems, sampling, settings.profile.samples)
         return [sum(rollout.rewards) / len(rollout.rewards) for rollout in rollouts]
+
+    def probe(self, problems: Sequence[Problem], settings: Reinforce) -> list[Rollout]:
+        """Two answers to each problem at the stage's temperature, to look at."""
+        return self._roll_out(problems, self._sampling(settings, settings.temperature, "probe"), 2)
 
     def score(self, problems: Sequence[Problem], settings: Reinforce, samples: int = 2) -> float:
         """Mean reward at temperature 1, from the same draws at every look."""
@@ -169,32 +175,3 @@ def begin_judging(
     if completion.ending is Ending.TRUNCATED:
         return lambda: Verdict.unparsable("ran into the limit of new tokens")
     return judging.begin(problem, tokenizer.decode(completion.ids))
-
-
-def describe(seen: Sequence[Rollout], kept: Sequence[Rollout]) -> dict[str, float]:
-    """What a step's rollouts looked like, for the log."""
-    completions = [one for rollout in seen for one in rollout.completions]
-    rewards = [reward for rollout in seen for reward in rollout.rewards]
-    judged = [pair for rollout in seen for pair in zip(rollout.completions, rollout.rewards, strict=True)]
-    lengths = {
-        f"length_{name}": [len(one.ids) for one, reward in judged if (reward > 0.5) == wanted]
-        for name, wanted in (("right", True), ("wrong", False))
-    }
-    domains = sorted({rollout.problem.domain for rollout in seen})
-    by_domain = {
-        f"reward_{domain}": [
-            reward for rollout in seen if rollout.problem.domain == domain for reward in rollout.rewards
-        ]
-        for domain in (domains if len(domains) > 1 else ())
-    }
-    outcomes = [verdict.outcome for rollout in seen for verdict in rollout.verdicts]
-    return {
-        "reward": sum(rewards) / len(rewards),
-        "solved_once": sum(max(rollout.rewards) > 0.5 for rollout in seen) / len(seen),  # pass@k of k rollouts
-        "kept": len(kept) / len(seen),
-        "length": sum(len(one.ids) for one in completions) / len(completions),
-        "truncated": sum(one.ending is Ending.TRUNCATED for one in completions) / len(completions),
-        **{name: sum(values) / len(values) for name, values in {**lengths, **by_domain}.items() if values},
-        "verifier_timed_out": outcomes.count(Outcome.TIMED_OUT),
-        "verifier_crashed": outcomes.count(Outcome.CRASHED),
-    }

@@ -6,7 +6,7 @@ tokens of the whole batch, so that the batch, and the loss, are the same however
 `compute.context_parallel` it is groups of so many processes that parts are dealt to, and a group shares each sequence.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -36,7 +36,8 @@ class Sharded(Strategy):
 
     def __init__(self, compute: Compute | None = None, device: str = "cpu"):
         super().__init__(compute, device)
-        self.leads = world.rank() == 0
+        self.among = world.place()
+        self.leads = self.among.rank == 0
         self._group = Group(self.compute.context_parallel)
 
     def place(self, model: Decoder) -> None:
@@ -52,6 +53,7 @@ class Sharded(Strategy):
 
     def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:
         own, counts = self._dealt(parts)
+        _slice(model)
         model.zero_grad(set_to_none=True)
         total: dict[str, float] = {}
         for index, part in enumerate(own):
@@ -61,18 +63,17 @@ class Sharded(Strategy):
             total = {name: total.get(name, 0.0) + value for name, value in found.items()}
         return dict(zip(total, _summed(list(total.values())), strict=True))
 
-    def _dealt(self, parts: Iterable[Batch]) -> tuple[list[Batch], Counts]:
-        """This process's parts, and what the components of the whole batch are divided by.
-
-        Gathering weights takes every process, so all of them compute equally many parts: who has one part less
-        computes an idle one, a single token without weight.
-        """
-        parts = list(parts)
+    def own(self, parts: Sequence[Batch]) -> Sequence[Batch]:
+        """Gathering weights takes every process, so all of them compute equally many parts: who has one part less
+        computes an idle one, a single token without weight."""
         groups = world.size() // self._group.size
         own = parts[world.rank() // self._group.size :: groups]
-        if len(own) < -(-len(parts) // groups):
-            own.append(_idle(parts[0]))
-        return [self._group.share(part) for part in own], count(parts)
+        return own if len(own) == -(-len(parts) // groups) else [*own, _idle(parts[0])]
+
+    def _dealt(self, parts: Iterable[Batch]) -> tuple[list[Batch], Counts]:
+        """This process's tokens of its parts, and what the components of the whole batch are divided by."""
+        parts = list(parts)
+        return [self._group.share(part) for part in self.own(parts)], count(parts)
 
     def whole(self, model: Decoder) -> Decoder:
         """Gathers weight by weight, so that no process but the first ever holds more than one of them whole."""
@@ -87,8 +88,7 @@ class Sharded(Strategy):
         return gathered
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
-        if isinstance(model, FSDPModule):
-            model.reshard()  # a look at held-out text leaves the outermost weights gathered
+        _slice(model)
         return super().weights(model)
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
@@ -102,6 +102,13 @@ class Sharded(Strategy):
 
     def agree(self, value: T) -> T:
         return world.agree(value)
+
+
+def _slice(model: nn.Module) -> None:
+    """Every weight in slices: a pass without a gradient leaves the outermost ones gathered, and as long as they are,
+    their slices, with the gradient of the step before, are not among the model's parameters."""
+    if isinstance(model, FSDPModule):
+        model.reshard()
 
 
 def _idle(part: Batch) -> Batch:

@@ -39,8 +39,8 @@ class Strategy(ABC):
 
     leads = True
     """Whether this process writes what the processes have in common: logs, checkpoints, manifests."""
-    copies = ALONE
-    """This process's place among those that hold a copy of the model each, and share what is done with it."""
+    among = ALONE
+    """This process's place among those that answer and judge a share of the problems each."""
 
     def __init__(self, compute: Compute | None = None, device: str = "cpu"):
         self.compute = compute or Compute()
@@ -64,9 +64,9 @@ class Strategy(ABC):
         """Tokens that one forward and backward pass holds."""
         return self.compute.part_tokens or (PART_TOKENS if self.device == "cpu" else PART_TOKENS_OF_GPU)
 
-    def computes(self, part: int) -> bool:
-        """Whether this process computes the part of that number."""
-        return True
+    def own(self, parts: Sequence[Batch]) -> Sequence[Batch]:
+        """The parts that this process computes."""
+        return parts
 
     @abstractmethod
     def gradients(self, model: Decoder, objective: Objective, parts: Iterable[Batch]) -> Figures:
@@ -118,7 +118,7 @@ class Local(Strategy):
         model.zero_grad(set_to_none=True)
         return self._sums(model, objective, parts, count(parts))
 
-    def _sums(self, model: Decoder, objective: Objective, parts: Iterable[Batch], counts: Counts) -> Figures:
+    def _sums(self, model: Decoder, objective: Objective, parts: Sequence[Batch], counts: Counts) -> Figures:
         """Adds the parts' gradients up; `counts` are those of the whole batch."""
         weights = [weight for weight in model.parameters() if weight.requires_grad]
 

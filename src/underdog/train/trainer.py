@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from underdog.errors import UserError
 from underdog.model.decoder import Decoder
@@ -33,6 +34,7 @@ class Trainer:
         self.model = model
         self.objective = objective
         self.strategy = strategy or Local()
+        self.version = 0  # counts the changes of the weights
         self._settings = settings
         self.strategy.place(model)
         self.optimizers = build_optimizers(model, settings)
@@ -62,7 +64,23 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.step()
+        self.version += 1
         return dict(figures)
+
+    def figures(self, parts: Iterable[Batch]) -> dict[str, float]:
+        """The components and watched figures of a batch; nothing is learned."""
+        figures = self.strategy.gradients(self.model, self.objective, parts)
+        self.model.zero_grad(set_to_none=True)
+        return dict(figures)
+
+    def copy_to(self, model: Decoder) -> None:
+        """Gives another model, placed by the same strategy, the weights as they are now."""
+        _copy(self.strategy.weights(self.model), self.strategy.weights(model))
+
+    def copy_from(self, model: Decoder) -> None:
+        """Takes over the weights of another model, placed by the same strategy."""
+        _copy(self.strategy.weights(model), self.strategy.weights(self.model))
+        self.version += 1
 
     def save(self, tokenizer: Tokenizer, folder: Path) -> None:
         """Writes the model as a Hugging Face folder, once however many processes share it."""
@@ -73,3 +91,9 @@ class Trainer:
     def clear_optimizer(self) -> None:
         """Forgets the optimizers' moments (ProRL's reset)."""
         self.optimizers = build_optimizers(self.model, self._settings)
+
+
+@torch.no_grad()
+def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    for name, weight in target.items():
+        weight.copy_(source[name])

@@ -41,11 +41,12 @@ def count_with_words(texts: Texts) -> tuple[Counts, NDArray[np.int64], NDArray[n
     """Counts, and the hashes of all words in lower case, marks left out: those of text i are
     `words[offsets[i] : offsets[i + 1]]`."""
     offsets, data = buffers(texts)
-    room = int(_room(data, offsets)) + 2 if len(offsets) > 1 else 2
+    most, total = _room(data, offsets)
+    room = most + 2
     longest = int(np.diff(offsets).max(initial=0)) + 2
     values = np.zeros((len(offsets) - 1, len(Tally)), np.int64)
     word_offsets = np.zeros(len(offsets), np.int64)
-    words = np.empty(int(_all_room(data, offsets)), np.uint64)
+    words = np.empty(total, np.uint64)
     _count_all(
         data, offsets, characters(), lexicon(), *_scratch(longest, room), _table(room), values, word_offsets, words
     )
@@ -81,15 +82,12 @@ def _tokens_at_most(data, start, end):
 
 @compiled
 def _room(data, offsets):
-    most = 0
+    """Tokens at most of the richest text, and of all."""
+    most = total = 0
     for text in range(len(offsets) - 1):
-        most = max(most, _tokens_at_most(data, offsets[text], offsets[text + 1]))
-    return most
-
-
-@compiled
-def _all_room(data, offsets):
-    return _tokens_at_most(data, offsets[0], offsets[-1]) + len(offsets) if len(offsets) > 1 else 0
+        found = _tokens_at_most(data, offsets[text], offsets[text + 1])
+        most, total = max(most, found), total + found
+    return most, total
 
 
 @compiled
