@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from underdog.errors import UserError, did_you_mean
+from underdog.errors import UserError, did_you_mean, extra
 from underdog.generate.interface import Capabilities, Ending, Scored
 from underdog.generate.options import ContextFull, OptionError, Options
 from underdog.generate.session import Delta, Deltas, Finish
@@ -171,10 +171,8 @@ class Remote:
 
 
 def _client(key: str | None) -> "httpx.Client":
-    try:
+    with extra("http", "A server elsewhere"):
         import httpx
-    except ModuleNotFoundError:
-        raise UserError("A server elsewhere needs httpx.", hint='pip install "underdog[http]"') from None
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     return httpx.Client(timeout=_timeout(TIMEOUT), headers=headers)
 

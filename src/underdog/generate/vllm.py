@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from underdog.errors import UserError
+from underdog.errors import UserError, extra
 from underdog.generate.engine import Completion
 from underdog.generate.interface import Ending, Sampling
 from underdog.generate.vllm_server import started
@@ -167,9 +167,7 @@ def _connected(url: str, policy: Policy, tokenizer: Tokenizer, folder: Path) -> 
 
 
 def _client() -> "httpx.Client":
-    try:
+    with extra("http", "A server of vLLM"):
         import httpx
-    except ModuleNotFoundError:
-        raise UserError("vLLM is reached through httpx.", hint='pip install "underdog[http]"') from None
     limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
     return httpx.Client(timeout=httpx.Timeout(TIMEOUT, connect=10), limits=limits)

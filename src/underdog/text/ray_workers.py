@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from underdog.errors import UserError
+from underdog.errors import UserError, extra
 
 _RETRIES = 5  # of a unit, when its worker or its machine is lost
 
@@ -17,10 +17,8 @@ _RETRIES = 5  # of a unit, when its worker or its machine is lost
 class RayWorkers:
     def __init__(self, count: int):
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anyone
-        try:
+        with extra("ray", "Curation on Ray"):
             import ray
-        except ImportError:
-            raise UserError("Curation on Ray needs the package ray.", hint='Install "underdog[ray]".') from None
         self._ray = ray
         self._own = not ray.is_initialized()
         if self._own:
