@@ -20,11 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from underdog.generate.vllm_server import started
+from underdog.model.config import ModelConfig
+from underdog.model.decoder import Decoder
+from underdog.model.weights import save_pretrained
+from underdog.recipe.load import load_recipe
 from underdog.stages.pipeline import Run, open_run
+from underdog.tokens.tokenizer import Tokenizer
 
-RECIPE = Path(__file__).parents[1] / "tests" / "recipes" / "micro.toml"
+REPO = Path(__file__).parents[1]
+RECIPE, TEXT = REPO / "tests" / "recipes" / "micro.toml", REPO / "docs"
 SMALL = {
-    "sft.steps": 60,
+    "sft.steps": 100,
     "reinforce.prompts": 4,
     "reinforce.rollouts": 8,
     "reinforce.minibatches": 2,
@@ -33,6 +39,7 @@ SMALL = {
     "reinforce.validate_every": 2,
     "evaluate.samples": 2,
 }
+CONTEXT = 256
 ALIKE = 1e-4  # nats a token
 
 
@@ -50,7 +57,7 @@ def main() -> None:
         if left := remaining(before):
             sys.exit(f"vLLM outlives its trainer: {left}")
         start = ours.artifacts["sft"].path
-        with started(start, ours.recipe.model.context) as url:
+        with started(start, CONTEXT) as url:
             began = time.monotonic()
             theirs = runs.killed_once(url)
             print(f"the same by {url}: {time.monotonic() - began:.0f} s")
@@ -62,14 +69,14 @@ class Runs:
 
     def __init__(self, root: Path, steps: int, options: Sequence[str]):
         self.root, self.options = root, list(options)
-        self.settings = {**SMALL, "reinforce.steps": steps}
+        self.settings = {**SMALL, "reinforce.steps": steps, "base": base(root / "base")}
 
     def begin(self, engine: str) -> subprocess.Popen:
         settings = {**self.settings, "reinforce.engine": engine}
         asked = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-        command = [sys.executable, "-m", "underdog.cli", "run", str(RECIPE), "--runs", str(self.root), *asked]
+        command = [sys.executable, "-m", "underdog.cli", "run", str(RECIPE), "--runs", str(self.root)]
         env = {**os.environ, "UNDERDOG_SAVE_SECONDS": "0"}
-        return subprocess.Popen([*command, *self.options, "--until", "evaluate-reinforce"], env=env)
+        return subprocess.Popen([*command, *asked, *self.options, "--until", "evaluate-reinforce"], env=env)
 
     def whole(self, engine: str) -> Run:
         if self.begin(engine).wait():
@@ -88,6 +95,15 @@ class Runs:
         process.wait()
         print(f"The run with {engine} was killed after two steps; the same command again:", flush=True)
         return self.whole(engine)
+
+
+def base(folder: Path) -> Path:
+    """A checkpoint to begin with, of random weights: what is looked at here is the loop."""
+    if not folder.exists():
+        tokenizer = Tokenizer.train([page.read_text() for page in sorted(TEXT.glob("*.md"))], 600, "qwen2")
+        model = load_recipe(RECIPE).recipe.model
+        save_pretrained(Decoder(ModelConfig.from_recipe(model, tokenizer.vocabulary)).initialise(1), tokenizer, folder)
+    return folder
 
 
 def servers() -> set[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from underdog.errors import UserError
 from underdog.world import die_with_the_parent
 
-START_SECONDS = 600.0
+START_SECONDS = 1800.0
 _BESIDE = Path(sys.prefix).parent / ".venv-vllm"  # what `make vllm` makes, beside the environment that runs this
 
 
@@ -65,6 +65,7 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    "VLLM_ENGINE_READY_TIMEOUT_S": f"{START_SECONDS:.0f}",
 }
 
 
