@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from underdog import jobs_cli, talk_cli, world
-from underdog.cli_options import RecipeFile, Root, Scale, Set, Text, sources
+from underdog.cli_options import RecipeFile, Root, RunFolder, Scale, Set, Text, sources
 from underdog.curate_cli import curate_app
 from underdog.data_cli import data_app
 from underdog.errors import UserError
@@ -212,9 +212,7 @@ def list_runs(runs: Root = Path("runs")) -> None:
 
 
 @runs_app.command("show")
-def show_run(
-    run: Annotated[Path, typer.Argument(help="A run, e.g. runs/demo-3f9a.", show_default=False)],
-) -> None:
+def show_run(run: RunFolder) -> None:
     """A run's stages, their results and what each was made from."""
     from underdog.report.terminal import show_lineage
     from underdog.stages.pipeline import open_run
@@ -224,7 +222,7 @@ def show_run(
 
 @runs_app.command("rollouts")
 def show_rollouts_of(
-    run: Annotated[Path, typer.Argument(help="A run, e.g. runs/demo-3f9a.", show_default=False)],
+    run: RunFolder,
     step: Annotated[int | None, typer.Option(help="Of this step; the last one unless said.", min=0)] = None,
 ) -> None:
     """Answers that reinforcement learned from, with verdicts.
@@ -238,9 +236,7 @@ def show_rollouts_of(
 
 
 @app.command()
-def card(
-    run: Annotated[Path, typer.Argument(help="A run, e.g. runs/demo-3f9a.", show_default=False)],
-) -> None:
+def card(run: RunFolder) -> None:
     """Write the run's card anew: one self-contained HTML page."""
     from underdog.report.outcome import card_of
     from underdog.stages.pipeline import open_run

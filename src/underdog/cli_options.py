@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/demo.toml", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(help="A run, e.g. runs/demo-3f9a.", show_default=False)]
 Root = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs and their artifacts.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a setting: --set sft.steps=200 (repeatable).")]
 Scale = Annotated[float, typer.Option(help="Shrink (or grow) tokens, model, context and batch together.", min=1e-12)]
