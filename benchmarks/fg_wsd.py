@@ -12,7 +12,9 @@ from pathlib import Path
 
 from underdog.recipe.load import load_recipe, replaced
 from underdog.report.live import LiveReporter
-from underdog.stages.ablate import SECONDS, SWITCHES, Difference, ablate
+from underdog.stages.ablate import SECONDS, ablate
+from underdog.stages.difference import Difference
+from underdog.stages.switches import SWITCHES
 
 RECIPE = Path(__file__).parents[1] / "recipes/ablations/fg-wsd.toml"
 HEAD = 32  # width of a head

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from underdog.recipe.common import Count, NotNegative, Optimizer, Positive, Section, Share, check_shares
 
+OURS = ("demonstrations", "train")
+"""What `sft.data` names beside files: worked problems, and the training problems with their answers alone."""
+
 
 class SftStage(Section):
     """A stretch of SFT that takes rows up to a length (Nanbeige4.1: 32K, then 64K, then 256K)."""

@@ -9,6 +9,7 @@ from typing import Any
 from underdog.artifacts.runs import model_folder
 from underdog.errors import UserError
 from underdog.recipe.synthesis import BASE, OWN
+from underdog.recipe.teaching import OURS
 
 
 def fingerprint(sources: Sequence[str]) -> list[Any]:
@@ -25,7 +26,7 @@ def fingerprint(sources: Sequence[str]) -> list[Any]:
 
 def file_sources(data: Sequence[str]) -> list[str]:
     """Of what SFT reads, the user's files."""
-    return [source for source in data if source not in ("demonstrations", "train")]
+    return [source for source in data if source not in OURS]
 
 
 def model_files(names: Sequence[str]) -> list[str]:

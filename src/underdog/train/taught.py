@@ -7,7 +7,7 @@ from glob import glob
 from pathlib import Path
 
 from underdog.errors import UserError
-from underdog.recipe.teaching import Sft
+from underdog.recipe.teaching import OURS, Sft
 from underdog.tokens.chat import rows
 from underdog.tokens.conversation_files import Aside, read_conversations
 from underdog.tokens.messages import Conversation, Message
@@ -16,9 +16,7 @@ from underdog.train.batch import Example
 from underdog.verify.problem import reference_answer
 from underdog.verify.problem_files import read_problems
 
-DEMONSTRATIONS, TRAIN = "demonstrations", "train"
-OURS = (DEMONSTRATIONS, TRAIN)
-"""What `sft.data` names beside files."""
+DEMONSTRATIONS, TRAIN = OURS
 
 
 @dataclass(frozen=True)
