@@ -49,7 +49,9 @@ async def soak(url: str, pid: int, clients: int, seconds: float) -> None:
         await chat(http, name, "warm", random.Random(0), seen, wrong, [])
         before, end = resident(pid), time.monotonic() + seconds
         seen.clear()
+        watching = asyncio.create_task(watch(pid, seconds / 10))
         await asyncio.gather(*(client(i, http, name, end, seen, wrong, firsts) for i in range(clients)))
+        watching.cancel()
         await asyncio.sleep(2)
         page = (await http.get("/metrics")).text
     inside = next(line for line in page.splitlines() if line.startswith("underdog_requests_inside "))
@@ -59,6 +61,13 @@ async def soak(url: str, pid: int, clients: int, seconds: float) -> None:
     print(f"time to first token: median {statistics.median(firsts):.2f} s, "
           f"p95 {statistics.quantiles(firsts, n=20)[-1]:.2f} s, {len(firsts)} streams")  # fmt: skip
     print(f"{inside}; resident {before:.0f} MiB at the start, {resident(pid):.0f} MiB at the end")
+
+
+async def watch(pid: int, every: float) -> None:
+    """Prints the server's memory every so many seconds: what fills up to a bound levels off, a leak goes on."""
+    while True:
+        print(f"  resident {resident(pid):.0f} MiB", flush=True)
+        await asyncio.sleep(every)
 
 
 async def client(index: int, http: httpx.AsyncClient, name: str, end: float, seen, wrong, firsts) -> None:

@@ -10,6 +10,8 @@ pytest.importorskip("gguf")
 
 from underdog.errors import UserError
 from underdog.generate.interface import Drawing, Sampling
+from underdog.generate.llamacpp import LlamaCpp
+from underdog.generate.llamacpp_server import PIECE
 from underdog.generate.open import Loading, open_model
 from underdog.generate.options import ContextFull, OptionError, Options
 from underdog.generate.session import collect
@@ -107,6 +109,19 @@ def test_closing_stops_it(served):
     next(deltas)
     deltas.close()
     assert collect(served.complete("next", Options(max_new_tokens=1))).finish.new_tokens == 1
+
+
+def test_who_leaves_while_the_prompt_is_read_ends_the_reading(tiny, tokenizer, tmp_path):
+    write_gguf(tiny(vocabulary=tokenizer.vocabulary, context=4096), tokenizer, tmp_path / "long.gguf", "f32")
+    engine = LlamaCpp(tmp_path / "long.gguf", answers=1)
+    prompt = [3 + i * i % 251 for i in range(30 * PIECE)]
+    tokens = engine.stream(prompt, Drawing(Sampling(0, max_new_tokens=1)))
+    assert next(tokens).count == 0  # nothing of it yet: it is being read
+    tokens.close()
+    again = list(engine.stream(prompt, Drawing(Sampling(0, max_new_tokens=1))))
+    assert sum(token.count for token in again) == 1
+    assert again[-1].cached <= 4 * PIECE  # what had been read when it stopped
+    engine.close()
 
 
 def test_shares_of_options_are_probabilities(served, ours):

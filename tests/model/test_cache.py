@@ -63,7 +63,7 @@ def test_a_prompt_is_held_once_and_leaves_with_its_last_answer(models, draw):
     model = models["qwen3"]
     cache = Cache(model.config, [5, 9], room=4, answers=3)
     model(draw(1, 14), Prefill(cache))
-    assert [len(k) for k in cache.prompts.k_RKEC] == [2] * model.config.layers
+    assert [len(k) for k in cache.prompts.k_RKCE] == [2] * model.config.layers
     cache.keep(torch.tensor([3, 5]))
-    assert [len(k) for k in cache.prompts.k_RKEC] == [1] * model.config.layers
+    assert [len(k) for k in cache.prompts.k_RKCE] == [1] * model.config.layers
     assert cache.lengths.tolist() == [9, 9]

@@ -51,5 +51,6 @@ def test_rotate(dtype, tolerance, turned):
     x = torch.randn(5, 3, 16, generator=generator).to(dtype)
     angles = torch.rand(5, 1, turned // 2, generator=generator).double() * 100
     table = angles.cos() * 1.3, angles.sin() * 1.3  # scalings may make it longer too
-    precise = table if dtype == torch.float64 else tuple(one.float() for one in table)
+    cos, sin = table if dtype == torch.float64 else (one.float() for one in table)
+    precise = torch.cat([cos, cos], dim=-1), sin
     compare(lambda x: rotate(x, precise), lambda x: plain_rotation(x, *table), x, tolerance=tolerance)

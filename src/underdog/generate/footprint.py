@@ -12,6 +12,7 @@ from underdog.generate.interface import CacheKind
 GB = 1e9
 _PLAIN = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}  # GGUF's types
 _STRING, _ARRAY = 8, 9
+_NEEDED = {"attention.head_count", "block_count", "context_length", "embedding_length"}
 
 
 @dataclass(frozen=True)
@@ -75,33 +76,46 @@ def of_gguf(path: Path, context: int, answers: int, cache: CacheKind) -> Footpri
     Raises:
         UserError: it is not a GGUF file, or lacks what every one has.
     """
-    try:
-        with path.open("rb") as file:
-            about = _header(file)
-        heads, width = about["attention.head_count"], about["embedding_length"]
-        layers, kv_heads = about["block_count"], about.get("attention.head_count_kv", heads)
-        heads_in_all = sum(kv_heads) if isinstance(kv_heads, list) else layers * kv_heads
-        most = max(heads) if isinstance(heads, list) else heads
-        a_head = sum(about.get(f"attention.{what}_length", width // most) for what in ("key", "value"))
-    except (struct.error, KeyError, ValueError, TypeError, OverflowError) as problem:
-        raise UserError(f"llama.cpp cannot load {path}: its header is damaged ({problem}).") from None
+    about = header(path)
+    heads, width = about["attention.head_count"], about["embedding_length"]
+    layers, kv_heads = about["block_count"], about.get("attention.head_count_kv", heads)
+    heads_in_all = sum(kv_heads) if isinstance(kv_heads, list) else layers * kv_heads
+    most = max(heads) if isinstance(heads, list) else heads
+    a_head = sum(about.get(f"attention.{what}_length", width // most) for what in ("key", "value"))
     bytes_each = 34 / 32 if cache == "int8" else 2  # Q8_0: blocks of 32 with a scale; else float16
     return Footprint(path.stat().st_size, round(heads_in_all * a_head * bytes_each), context, answers)
 
 
-def _header(file: BinaryIO) -> Mapping[str, Any]:
-    """The fields of the file's own architecture. They stand before the tokenizer's long lists: those are not read."""
+def header(path: Path) -> Mapping[str, Any]:
+    """The fields of a GGUF file's own architecture, without its name before them.
+
+    Raises:
+        UserError: it is not a GGUF file, or lacks what every one has.
+    """
+    try:
+        with path.open("rb") as file:
+            fields = _fields(file)
+        prefix = fields["general.architecture"] + "."
+        about = {name.removeprefix(prefix): value for name, value in fields.items() if name.startswith(prefix)}
+        if missing := _NEEDED - about.keys():
+            raise ValueError(f"it has no {min(missing)}")
+    except (struct.error, KeyError, ValueError, TypeError, OverflowError) as problem:
+        raise UserError(f"llama.cpp cannot load {path}: its header is damaged ({problem}).") from None
+    return about
+
+
+def _fields(file: BinaryIO) -> dict[str, Any]:
+    """Those that stand before the tokenizer's long lists, which are not read."""
     magic, version, _, fields = struct.unpack("<4sIQQ", file.read(24))
     if magic != b"GGUF" or version < 2:
         raise ValueError("it is not a GGUF file of version 2 or later")
     found: dict[str, Any] = {}
     for _ in range(fields):
         name = _string(file)
-        if name.startswith("tokenizer.") and "general.architecture" in found:
+        if name.startswith("tokenizer.") and {known.partition(".")[2] for known in found} >= _NEEDED:
             break
         found[name] = _value(file, *struct.unpack("<I", file.read(4)))
-    prefix = found["general.architecture"] + "."
-    return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+    return found
 
 
 def _string(file: BinaryIO) -> str:

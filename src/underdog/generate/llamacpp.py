@@ -4,35 +4,29 @@ It batches what is asked at once, keeps what it has read of earlier prompts, and
 things of it are not trusted: a grammar that it cannot read it would ignore without a word, so what comes out is checked
 again; and prompts longer than its context are refused before it sees them. Its presence and frequency penalties count
 the prompt's tokens too.
-
-xllamacpp gives completions in-process. Token ids, templates and the model's figures it gives only at its own HTTP
-address, on this machine's loopback, which is locked with a key that nobody else knows.
 """
 
 import math
-import os
 import queue
-import secrets
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from underdog.errors import UserError
 from underdog.generate.chat import Prompt
+from underdog.generate.footprint import header
 from underdog.generate.interface import CacheKind, Capabilities, Drawing, Sampling, Scored, Token
+from underdog.generate.llamacpp_server import LocalServer
 from underdog.generate.reading import CALL
 from underdog.generate.structure import Checker
-from underdog.lanes import cores
 from underdog.tokens.infill import infill_ids
 from underdog.tokens.messages import Message, as_json
 from underdog.tokens.tokenizer import THINK
 
 SLOTS = 4  # answers drawn side by side
 CONTEXT = 8192  # tokens of one conversation, unless asked otherwise
-SILENT = -1  # its log
 
 
 class LlamaCpp:
@@ -52,19 +46,11 @@ class LlamaCpp:
         Raises:
             UserError: llama.cpp cannot read the file, or `context` is more than the model was trained for.
         """
-        self._library = _library()
         self._path = path
-        self._threads = threads or _threads()
-        self._answers, self._cache = answers, cache
+        self.context = context_of(path, context)
         self.capabilities = Capabilities(parallel=answers)
-        self._key = secrets.token_hex(16)
-        self._server = self._start(context or CONTEXT)
-        about = self._post("/v1/models")["data"][0]["meta"]
-        trained = about["n_ctx_train"]
-        if context and context > trained:
-            raise UserError(f"{path.name} was trained for {trained:,} tokens of context, not {context:,}.")
-        self.context = min(context or CONTEXT, trained)
-        self.vocabulary: int = about["n_vocab"]
+        self._start = partial(LocalServer, path, answers=answers, threads=threads, cache=cache)
+        self._server = self._start(context=self.context)
 
     # What an engine does
 
@@ -78,8 +64,7 @@ class LlamaCpp:
 
         def draw() -> None:
             try:
-                if error := (self._server.handle_completions(_body(prompt, drawing), tell) or {}).get("error"):
-                    raise RuntimeError(f"llama.cpp: {error}")
+                self._server.complete(_body(prompt, drawing), tell)
             except Exception as problem:
                 pieces.put(problem)
             pieces.put(None)
@@ -118,22 +103,17 @@ class LlamaCpp:
         """Log-probability of each token among them."""
         body = {**_body(prompt, Drawing(Sampling(max_new_tokens=1), bias=dict.fromkeys(tokens, 1000.0)))}
         body |= {"stream": False, "n_probs": len(tokens), "post_sampling_probs": True}
-        answer = self._server.handle_completions(body)
-        if "error" in answer:
-            raise RuntimeError(f"llama.cpp: {answer['error']}")
-        (step,) = answer["choices"][0]["logprobs"]["content"]
+        (step,) = self._server.complete(body)["choices"][0]["logprobs"]["content"]
         found = {one["id"]: one["prob"] for one in step["top_probs"]}
         return {token: math.log(max(found.get(token, 0.0), 1e-30)) for token in tokens}
 
     def embed(self, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
         """The mean of the last hidden states, or what the file says is to be taken."""
-        vectors = []
-        for prompt in prompts:
-            answer = self._embedder.handle_embeddings({"input": list(prompt)})
-            if "error" in answer:
-                raise RuntimeError(f"llama.cpp: {answer['error']}")
-            vectors.append(answer["data"][0]["embedding"])
-        return vectors
+        return [self._embedder.embed(prompt) for prompt in prompts]
+
+    @cached_property
+    def _embedder(self) -> LocalServer:
+        return self._start(context=min(self.context, 2048), embedding=True)
 
     def close(self) -> None:
         self.__dict__.pop("_embedder", None)
@@ -156,7 +136,7 @@ class LlamaCpp:
             said["tools"] = list(tools)
         if thinking is not None:
             said["chat_template_kwargs"] = {"enable_thinking": thinking}
-        text = self._post("/apply-template", said)["prompt"]
+        text = self._server.ask("/apply-template", said)["prompt"]
         ids = self._tokenize(text, control=True)
         begin = self._begin
         return Prompt([*begin, *ids] if ids[: len(begin)] != begin else ids, text.rstrip().endswith(THINK))
@@ -179,19 +159,20 @@ class LlamaCpp:
 
     @cached_property
     def _end(self) -> list[int]:
-        return self._tokenize(self._post("/props")["eos_token"], control=True)
+        return self._tokenize(self._server.ask("/props")["eos_token"], control=True)
 
     @cached_property
     def _begin(self) -> list[int]:
         """What stands before every text."""
-        return self._post("/tokenize", {"content": "", "add_special": True})["tokens"]
+        return self._server.ask("/tokenize", {"content": "", "add_special": True})["tokens"]
 
     def _tokenize(self, text: str, control: bool) -> list[int]:
-        return self._post("/tokenize", {"content": text, "add_special": False, "parse_special": control})["tokens"]
+        asked = {"content": text, "add_special": False, "parse_special": control}
+        return self._server.ask("/tokenize", asked)["tokens"]
 
     @cached_property
     def _template(self) -> str:
-        return self._post("/props").get("chat_template", "")
+        return self._server.ask("/props").get("chat_template", "")
 
     def _check_template(self) -> None:
         """llama.cpp takes ChatML where a file has no template: a model without its tokens is no chat model."""
@@ -208,49 +189,18 @@ class LlamaCpp:
                 raise UserError("A message holds one of the model's control tokens, written out.")
         return as_json(message)
 
-    # The library
 
-    def _start(self, context: int, embedding: bool = False) -> Any:
-        params = self._library.CommonParams()
-        params.model.path = str(self._path)
-        params.n_ctx, params.n_parallel = context * (1 if embedding else self._answers), self._answers
-        params.kv_unified = True
-        if not embedding:  # mapped, the file's pages would stay beside the copy that is rearranged for this CPU
-            params.load_mode = self._library.llama_load_mode.LLAMA_LOAD_MODE_NONE
-        if self._cache == "int8":
-            params.cache_type_k = params.cache_type_v = self._library.ggml_type.GGML_TYPE_Q8_0
-            params.flash_attn_type = self._library.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
-        params.cpuparams.poll = params.cpuparams_batch.poll = 0
-        params.api_keys, params.warmup, params.verbosity = [self._key], False, SILENT
-        params.embedding = embedding
-        if embedding:
-            params.pooling_type = self._library.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-        try:
-            return self._library.Server(params)
-        except RuntimeError as problem:
-            raise UserError(f"llama.cpp cannot load {self._path}: {problem}.") from None
+def context_of(path: Path, wanted: int | None) -> int:
+    """Tokens that a conversation with the file may have: those that are wanted, else what it was trained for, at most
+    CONTEXT.
 
-    @cached_property
-    def _embedder(self) -> Any:
-        """A second one, whose weights are mapped: llama.cpp's own either generate or embed."""
-        return self._start(min(self.context, 2048), embedding=True)
-
-    def _post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        import json
-        import urllib.request
-
-        request = urllib.request.Request(
-            self._server.listening_address + path,
-            json.dumps(body).encode() if body is not None else None,
-            {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.load(answer)
-        except urllib.request.HTTPError as problem:
-            said = json.load(problem).get("error", {}).get("message", str(problem))
-            raise UserError(f"llama.cpp refuses: {said}") from None
+    Raises:
+        UserError: it was trained for fewer, or is not a GGUF file.
+    """
+    trained = header(path)["context_length"]
+    if wanted and wanted > trained:
+        raise UserError(f"{path.name} was trained for {trained:,} tokens of context, not {wanted:,}.")
+    return wanted or min(CONTEXT, trained)
 
 
 def _body(prompt: Sequence[int], drawing: Drawing) -> dict[str, Any]:
@@ -259,6 +209,7 @@ def _body(prompt: Sequence[int], drawing: Drawing) -> dict[str, Any]:
         "prompt": list(prompt),
         "n_predict": sampling.max_new_tokens,
         "stream": True,
+        "return_progress": True,
         "temperature": sampling.temperature,
         "top_k": sampling.top_k,
         "top_p": sampling.top_p,
@@ -286,6 +237,9 @@ def _read(pieces: "queue.SimpleQueue[Any]", drawing: Drawing) -> Generator[Token
             raise piece
         if "error" in piece:
             raise RuntimeError(f"llama.cpp: {piece['error']}")
+        if "prompt_progress" in piece:
+            yield Token(count=0)
+            continue
         (choice,) = piece["choices"]
         data = choice["text"].encode()
         if checker and not checker.take(data):
@@ -305,18 +259,3 @@ def _scores(choice: dict[str, Any], drawing: Drawing) -> tuple[tuple[Scored, ...
 
 def _scored(said: dict[str, Any]) -> Scored:
     return Scored(bytes(said["bytes"]), said["logprob"], said["id"])
-
-
-def _threads() -> int:
-    """As many as OMP_NUM_THREADS says: on a busy machine they wait for each other at every operation."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    return int(said) if said.isdecimal() and int(said) else cores()
-
-
-def _library() -> ModuleType:
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait by spinning starve a busy machine
-    try:
-        import xllamacpp
-    except ModuleNotFoundError:
-        raise UserError("GGUF files need llama.cpp.", hint='pip install "underdog[cpu]"') from None
-    return xllamacpp

@@ -58,11 +58,11 @@ def open_model(
 
 
 def _open_gguf(path: Path, loading: Loading, tell: Callable[[Footprint], None]) -> Served:
-    from underdog.generate.llamacpp import CONTEXT, SLOTS, LlamaCpp
+    from underdog.generate.llamacpp import SLOTS, LlamaCpp, context_of
 
-    context, answers = loading.context or CONTEXT, loading.answers or SLOTS
+    context, answers = context_of(path, loading.context), loading.answers or SLOTS
     tell(footprint.of_gguf(path, context, answers, loading.cache))
-    engine = LlamaCpp(path, loading.context, answers=answers, cache=loading.cache)
+    engine = LlamaCpp(path, context, answers=answers, cache=loading.cache)
     return Served(path.stem, engine, engine)
 
 

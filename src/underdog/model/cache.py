@@ -18,9 +18,9 @@ Where = Tensor | slice | int
 
 @dataclass
 class _Held:
-    """Keys and values of some sequences, a tensor a layer. Keys lie as the product with queries reads them."""
+    """Keys and values of some sequences, a tensor a layer."""
 
-    k_RKEC: list[Tensor]
+    k_RKCE: list[Tensor]
     v_RKCE: list[Tensor]
     lengths: Tensor  # [R] int64, on the CPU: tokens that each sequence holds
 
@@ -28,43 +28,41 @@ class _Held:
     def empty(cls, config: ModelConfig, rows: int, capacity: int, dtype: torch.dtype, device: torch.device | str):
         K, E = config.kv_heads, config.head_width
         # Zeros: what has not been written is masked, and a masked NaN would still be one.
-        k, v = (
-            [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
-            for shape in ((rows, K, E, capacity), (rows, K, capacity, E))
-        )
+        shape = rows, K, capacity, E
+        k, v = ([torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)] for _ in "kv")
         return cls(k, v, torch.zeros(rows, dtype=torch.int64))
 
     def write(self, layer: int, rows: Where, places: Where, k_NKE: Tensor, v_NKE: Tensor) -> None:
-        self.k_RKEC[layer][rows, :, :, places] = k_NKE
+        self.k_RKCE[layer][rows, :, places] = k_NKE
         self.v_RKCE[layer][rows, :, places] = v_NKE
 
     def first(self, tokens: int, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values of the first tokens of each sequence."""
-        return self.k_RKEC[layer][..., :tokens], self.v_RKCE[layer][:, :, :tokens]
+        return self.k_RKCE[layer][:, :, :tokens], self.v_RKCE[layer][:, :, :tokens]
 
     def keep(self, rows: Tensor) -> None:
-        there = rows.to(self.k_RKEC[0].device)
-        self.k_RKEC = [k[there] for k in self.k_RKEC]
+        there = rows.to(self.k_RKCE[0].device)
+        self.k_RKCE = [k[there] for k in self.k_RKCE]
         self.v_RKCE = [v[there] for v in self.v_RKCE]
         self.lengths = self.lengths[rows]
 
     def join(self, other: "_Held") -> None:
-        self.k_RKEC = [_stacked(mine, its, -1) for mine, its in zip(self.k_RKEC, other.k_RKEC, strict=True)]
-        self.v_RKCE = [_stacked(mine, its, -2) for mine, its in zip(self.v_RKCE, other.v_RKCE, strict=True)]
+        self.k_RKCE = [_stacked(mine, its) for mine, its in zip(self.k_RKCE, other.k_RKCE, strict=True)]
+        self.v_RKCE = [_stacked(mine, its) for mine, its in zip(self.v_RKCE, other.v_RKCE, strict=True)]
         self.lengths = torch.cat([self.lengths, other.lengths])
 
 
-def _stacked(x: Tensor, y: Tensor, tokens: int) -> Tensor:
+def _stacked(x_RKCE: Tensor, y_RKCE: Tensor) -> Tensor:
     """Rows of both; the one with fewer places for tokens gets more."""
-    capacity = max(x.shape[tokens], y.shape[tokens])
-    pads = (0, 0) * (-1 - tokens)
-    return torch.cat([torch.nn.functional.pad(one, (*pads, 0, capacity - one.shape[tokens])) for one in (x, y)])
+    capacity = max(x_RKCE.shape[2], y_RKCE.shape[2])
+    return torch.cat([torch.nn.functional.pad(one, (0, 0, 0, capacity - one.shape[2])) for one in (x_RKCE, y_RKCE)])
 
 
 class Cache:
-    """Keys and values of R answers that are being generated, and one copy of each prompt that they go on from.
+    """Keys and values of R answers that are being generated, and of the prompts that they go on from.
 
-    With many answers to a prompt, reading its keys over again for each would be most of what a step reads.
+    Several answers to a prompt share one copy of it: reading its keys over again for each would be most of what a step
+    reads. A single answer has its prompt before it: one product is less work than two.
     """
 
     def __init__(
@@ -80,10 +78,12 @@ class Cache:
 
         `dtype` and `device` are the model's.
         """
-        P = len(prompts)
-        self.prompts = _Held.empty(config, P, max(prompts), dtype, device)
-        self.prompts.lengths = torch.tensor(prompts)
-        self.answers = _Held.empty(config, P * answers, room, dtype, device)
+        P, longest = len(prompts), max(prompts)
+        shared = answers > 1
+        self.prompts = _Held.empty(config, P, longest if shared else 0, dtype, device)
+        self.answers = _Held.empty(config, P * answers, room if shared else longest + room, dtype, device)
+        self.read_into = self.prompts if shared else self.answers
+        self.read_into.lengths = torch.tensor(prompts)
         self.prompt_R = torch.arange(P).repeat_interleave(answers)  # which one a row answers, in ascending order
 
     @staticmethod
@@ -113,9 +113,9 @@ class Prefill(Packed):
     """Reads the prompts of a fresh cache, laid end to end, and leaves their keys and values in it."""
 
     def __init__(self, cache: Cache):
-        lengths = cache.prompts.lengths
+        self._held = cache.read_into
+        lengths = self._held.lengths
         super().__init__(end_to_end(lengths.tolist()))
-        self._held = cache.prompts
         self._row_N = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
 
     def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, scoring: Scoring = PLAIN) -> Tensor:
@@ -133,37 +133,32 @@ class Decode(Attention):
         self.positions = cache.lengths
         self.lengths = self.positions + 1
         self._prompts, self._answers = cache.prompts, cache.answers
-        self._by_prompt = _ByPrompt(cache.prompt_R, len(cache.prompts.lengths))
-        self._step_R = cache.answers.lengths.clone()
+        self._prompt_R, self._step_R = cache.prompts.lengths[cache.prompt_R], cache.answers.lengths.clone()
+        self._longest, self._seen = int(self._prompt_R.max()), int(self._step_R.max()) + 1
+        self._by_prompt = _ByPrompt(cache.prompt_R, len(cache.prompts.lengths)) if self._longest else None
+        in_step = bool((self._step_R == self._seen - 1).all())
+        self._all_written = in_step and bool((self._prompt_R == self._longest).all())
         self._new: tuple[Where, Where] = torch.arange(len(self._step_R)), self._step_R
-        if (self._step_R == self._step_R[0]).all():
-            self._new = slice(None), int(self._step_R[0])  # answers that keep step: no need to find each its place
-        self._longest, self._seen = int(cache.prompts.lengths.max()), int(self._step_R.max()) + 1
-        self._place_RC, self._written_RC = self._places(cache)
+        if in_step:
+            self._new = slice(None), self._seen - 1  # no need to find each row its place
         self._masks: dict[int | None, Tensor | None] = {}
         cache.answers.lengths += 1
-
-    def _places(self, cache: Cache) -> tuple[Tensor, Tensor]:
-        """Of the keys that each row is given, its prompt's before its own: their positions, and whether they are
-        there at all."""
-        length_R1 = cache.prompts.lengths[cache.prompt_R][:, None]
-        steps_C, own_C = torch.arange(self._longest), torch.arange(self._seen)
-        rows = len(length_R1)
-        place_RC = torch.cat([steps_C.expand(rows, -1), length_R1 + own_C], dim=1)
-        written_RC = torch.cat([steps_C < length_R1, own_C <= self._step_R[:, None]], dim=1)
-        return place_RC, written_RC
 
     def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, scoring: Scoring = PLAIN) -> Tensor:
         R, H, E = q_NHE.shape
         K = k_NKE.shape[1]
         self._answers.write(layer, *self._new, k_NKE, v_NKE)
-        there, own = self._prompts.first(self._longest, layer), self._answers.first(self._seen, layer)
+        k_RKCE, v_RKCE = self._answers.first(self._seen, layer)
 
         q_RKGE = q_NHE.view(R, K, H // K, E) * (scoring.scale or E**-0.5)
-        scores_RKGC = torch.cat([self._by_prompt.matmul(q_RKGE, there[0]), q_RKGE @ own[0]], dim=-1)
-        weights_RKGC = self._softmax(scores_RKGC, scoring)
-        on_prompt, on_own = weights_RKGC.split([self._longest, self._seen], dim=-1)
-        out_RKGE = self._by_prompt.matmul(on_prompt, there[1]) + on_own @ own[1]
+        scores_RKGC = q_RKGE @ k_RKCE.mT
+        if self._by_prompt is None:
+            out_RKGE = self._softmax(scores_RKGC, scoring) @ v_RKCE
+        else:
+            k_PKCE, v_PKCE = self._prompts.first(self._longest, layer)
+            scores_RKGC = torch.cat([self._by_prompt.matmul(q_RKGE, k_PKCE.mT), scores_RKGC], dim=-1)
+            on_prompt, on_own = self._softmax(scores_RKGC, scoring).split([self._longest, self._seen], dim=-1)
+            out_RKGE = self._by_prompt.matmul(on_prompt, v_PKCE) + on_own @ v_RKCE
         return out_RKGE.reshape(R, H, E)
 
     def _softmax(self, scores_RKGC: Tensor, scoring: Scoring) -> Tensor:
@@ -177,11 +172,18 @@ class Decode(Attention):
     def _mask(self, window: int | None) -> Tensor | None:
         """[R, 1, 1, C], True where a row must not look; None where it may look everywhere. Once for all layers."""
         if window not in self._masks:
-            hidden_RC = ~self._written_RC
-            if window:
-                hidden_RC |= self.positions.cpu()[:, None] - self._place_RC >= window
-            self._masks[window] = hidden_RC[:, None, None] if hidden_RC.any() else None
+            self._masks[window] = None if window is None and self._all_written else self._hidden(window)
         return self._masks[window]
+
+    def _hidden(self, window: int | None) -> Tensor | None:
+        """Of the keys that each row is given, its prompt's before its own."""
+        length_R1, steps_C, own_C = self._prompt_R[:, None], torch.arange(self._longest), torch.arange(self._seen)
+        written_RC = torch.cat([steps_C < length_R1, own_C <= self._step_R[:, None]], dim=1)
+        hidden_RC = ~written_RC
+        if window:
+            place_RC = torch.cat([steps_C.expand(len(length_R1), -1), length_R1 + own_C], dim=1)
+            hidden_RC |= self.positions.cpu()[:, None] - place_RC >= window
+        return hidden_RC[:, None, None] if hidden_RC.any() else None
 
 
 class _ByPrompt:

@@ -37,15 +37,16 @@ class Rope:
         return 1.0 / base**exponents
 
     def table(self, positions_N: Tensor, lengths_N: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines [N, 1, F] of each token's angles."""
+        """The cosines of each token's angles, twice [N, 1, 2F], and the sines [N, 1, F]: as `rotate` takes them."""
         if self.scaling is None:
             frequencies, factor = self.frequencies(self.base), 1.0
         else:
             frequencies, factor = SCALINGS[self.scaling["rope_type"]](self, self.scaling, lengths_N[:, None])
         angles = (positions_N[:, None].float() * frequencies.to(positions_N.device))[:, None, :]
-        if factor == 1.0:
-            return angles.cos(), angles.sin()
-        return angles.cos() * factor, angles.sin() * factor
+        cos, sin = angles.cos(), angles.sin()
+        if factor != 1.0:
+            cos, sin = cos * factor, sin * factor
+        return torch.cat([cos, cos], dim=-1), sin
 
 
 Scaled = tuple[Tensor, float]  # frequencies [F] or [N, F], and a factor on both queries and keys
