@@ -41,3 +41,13 @@ def test_what_does_not_fit_is_refused_with_its_numbers(monkeypatch):
     assert "--cache int8" in error.value.hint
     monkeypatch.setattr(footprint, "free_memory", lambda: None)
     Footprint(10**15, 1, 1, 1).check()  # nobody knows
+
+
+def test_a_container_may_have_less_than_the_machine(tmp_path):
+    assert footprint._free_of_container(tmp_path) is None  # there is none
+    for what, said in {"max": "max", "current": "600", "stat": "anon 500\ninactive_file 100"}.items():
+        (tmp_path / f"memory.{what}").write_text(f"{said}\n")
+    assert footprint._free_of_container(tmp_path) is None  # it has no limit
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert footprint._free_of_container(tmp_path) == 1000 - 600 + 100
+    assert 0 < footprint.free_memory() < 2**60

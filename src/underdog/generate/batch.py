@@ -22,7 +22,13 @@ from underdog.model.extend import Extend, Part
 from underdog.model.history import History
 
 CHUNK = 512  # tokens read in one pass: bounds the memory of their scores
+PAIRS = 2**25  # of such a token and one before it: bounds the memory of who sees whom, four bytes for each
 BESIDE = 128  # the same while somebody waits for the next token of an answer
+
+
+def chunk(held: int) -> int:
+    """How many tokens of a sequence to read in one pass behind those that are held."""
+    return max(1, min(CHUNK, PAIRS // max(held, 1)))
 
 
 class Batch:
@@ -129,7 +135,8 @@ class Batch:
         room = CHUNK if order[0].waiting > BESIDE or len(order) == 1 else BESIDE
         going, parts, ids = [], [], []
         for request in order:
-            held, count = len(request.history.ids), min(request.waiting, room)
+            held = len(request.history.ids)
+            count = min(request.waiting, room, chunk(held))
             if count:
                 going.append(request)
                 parts.append(Part(request.history, [count]))

@@ -47,12 +47,33 @@ class Footprint:
 
 
 def free_memory() -> int | None:
-    """Bytes that programs can still have; None where the system does not say."""
+    """Bytes that programs can still have, on this machine and in this container; None where the system does not say."""
+    known = [free for free in (_free_of_machine(), _free_of_container()) if free is not None]
+    return min(known, default=None)
+
+
+def _free_of_machine() -> int | None:
+    return _numbers(Path("/proc/meminfo"), 1024).get("MemAvailable:")
+
+
+def _free_of_container(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What its control group (version 2) allows beyond what is held; files that were read can be forgotten."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        most, held = ((group / f"memory.{what}").read_text().strip() for what in ("max", "current"))
     except OSError:
         return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+    if most == "max":
+        return None
+    return int(most) - int(held) + _numbers(group / "memory.stat").get("inactive_file", 0)
+
+
+def _numbers(path: Path, unit: int = 1) -> dict[str, int]:
+    """Lines of a name and a number."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {name: unit * int(number) for name, number, *_ in lines}
 
 
 def of_folder(folder: Path, context: int | None, answers: int, cache: CacheKind) -> Footprint:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from underdog.errors import UserError
-from underdog.generate.batch import CHUNK, Batch
+from underdog.generate.batch import Batch, chunk
 from underdog.generate.guide import Guide, Guides
 from underdog.generate.interface import CacheKind, Capabilities, Drawing, Token
 from underdog.generate.request import Request
@@ -96,7 +96,7 @@ class TorchEngine:
     def _read(self, history: History, ids: Sequence[int]) -> Tensor:
         """Hidden states [N, D] of those of the ids that the history does not hold yet."""
         parts, ids = [], list(ids)
-        for start in range(len(history.ids), len(ids), CHUNK):
-            chunk = ids[start : start + CHUNK]
-            parts.append(self._batch.read([Part(history, [len(chunk)])], chunk))
+        while (held := len(history.ids)) < len(ids):
+            piece = ids[held : held + chunk(held)]
+            parts.append(self._batch.read([Part(history, [len(piece)])], piece))
         return torch.cat(parts)
