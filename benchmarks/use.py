@@ -1,20 +1,18 @@
 """How fast models are used here, beside the engines themselves.
 
     python benchmarks/use.py MODEL.gguf                    # all of it
-    python benchmarks/use.py MODEL.gguf --only batch long
+    python benchmarks/use.py MODEL.gguf --only batch cold
 
 - overhead: tokens/s of a completion through our session, and through llama.cpp alone, in turns;
 - schema: tokens/s under a JSON Schema, and free;
 - cold: from the start of a process to the first token;
 - batch: the built-in engine on a model of 5M weights beside transformers' generate, equal and mixed lengths;
-- together: eight answers at once through the built-in engine of conversations, beside one after the other;
-- long: a prompt of 64K tokens through a small model, then a second question on it, in both kinds of cache.
+- together: eight answers at once through the built-in engine of conversations, beside one after the other.
 """
 
 import argparse
 import math
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -35,7 +33,6 @@ from underdog.generate.torch_engine import TorchEngine
 from underdog.lanes import cores, open_lanes
 from underdog.model.config import ModelConfig
 from underdog.model.decoder import Decoder
-from underdog.model.history import History
 from underdog.recipe.schema import Model
 from underdog.tokens.tokenizer import Tokenizer
 
@@ -48,20 +45,20 @@ PERSON = {
 }
 PEOPLE = {"type": "array", "items": PERSON, "minItems": 20}
 COLD = """
-import sys
+import sys, time
 from underdog.generate.open import Loading, open_model
 from underdog.generate.options import Options
 model = open_model(sys.argv[1], Loading(answers=1))
 for delta in model.complete("The capital of France is", Options(temperature=0, max_new_tokens=4)):
     if delta.content:
-        print(delta.content, flush=True)
+        print(time.process_time(), flush=True)
         break
 model.close()
 """
 
 
 def main() -> None:
-    benches = {"overhead": overhead, "schema": schema, "cold": cold, "batch": batch, "together": together, "long": long}
+    benches = {"overhead": overhead, "schema": schema, "cold": cold, "batch": batch, "together": together}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("gguf", type=Path, help="a model for llama.cpp")
     parser.add_argument("--only", nargs="+", choices=benches, default=list(benches))
@@ -103,7 +100,7 @@ def overhead(given: argparse.Namespace, tokens: int = 64) -> None:
 
     def raw() -> int:
         body, seen = _body(prompt, Drawing(Sampling(0, max_new_tokens=tokens))), []
-        server.handle_completions(body, lambda piece: seen.append(piece) or False)
+        server.complete(body, lambda piece: seen.append(piece) or False)
         return seen[-1]["usage"]["completion_tokens"]
 
     options = Options(temperature=0, max_new_tokens=tokens)
@@ -125,13 +122,14 @@ def schema(given: argparse.Namespace, tokens: int = 64) -> None:
 
 
 def cold(given: argparse.Namespace) -> None:
-    times = []
+    clock, cpu = [], []
     for _ in range(given.rounds):
         start = time.perf_counter()
         with subprocess.Popen([sys.executable, "-c", COLD, given.gguf], stdout=subprocess.PIPE, text=True) as process:
-            process.stdout.readline()
-            times.append(time.perf_counter() - start)
-    print(f"  first token after {statistics.median(times):.2f} s ({min(times):.2f} to {max(times):.2f})")
+            cpu.append(float(process.stdout.readline()))
+            clock.append(time.perf_counter() - start)
+    for name, times in {"clock": clock, "CPU time": cpu}.items():
+        print(f"  first token after {statistics.median(times):.2f} s of {name} ({min(times):.2f} to {max(times):.2f})")
 
 
 def batch(given: argparse.Namespace, prompts: int = 64, tokens: int = 128) -> None:
@@ -199,29 +197,6 @@ def together(given: argparse.Namespace, answers: int = 8, tokens: int = 64) -> N
         return sum(draw(engine, prompt) for prompt in asked)
 
     compare({"at once": at_once, "in turn": in_turn}, given.rounds)
-
-
-def long(given: argparse.Namespace, tokens: int = 65_536) -> None:
-    torch.set_num_threads(given.threads)
-    tokenizer = Tokenizer.train([TEXT, *map(str, range(1000))], 400, "qwen2")
-    model = small(vocabulary=tokenizer.vocabulary, width=64, layers=2, heads=1, kv_heads=1, context=2 * tokens)
-    document = [3 + i * i % 251 for i in range(tokens)]
-    drawing, scores = Drawing(Sampling(0, max_new_tokens=1), alternatives=1), {}
-    for cache in ("full", "int8"):
-        engine, firsts = TorchEngine(model, tokenizer, cache=cache), []
-        for question in ([9, 10], [11, 12]):
-            before, start = engine.read_tokens, time.perf_counter()
-            firsts.append(next(token for token in engine.stream([*document, *question], drawing) if token.count))
-            read = engine.read_tokens - before
-            print(f"  {cache}: read {read:,} of {tokens + 2:,} tokens ({100 * read / tokens:.2f} %) in "
-                  f"{time.perf_counter() - start:.1f} s", flush=True)  # fmt: skip
-        scores[cache] = firsts[0].scored[0].logprob
-        print(f"  {cache}: {History.bytes_per_token(model.config, cache == 'int8'):,} bytes a token")
-    # Nothing is lost on the way: where only the first token is another one, the answer's scores are others.
-    other = TorchEngine(model, tokenizer)
-    (changed,) = (token for token in other.stream([8, *document[1:], 9, 10], drawing) if token.count)
-    print(f"  log-probability of the answer: {scores}; behind another first token {changed.scored[0].logprob}")
-    print(f"  most memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
 def small(vocabulary: int, tied: bool = True, **shape: int) -> Decoder:
