@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from underdog.errors import UserError
+from underdog.errors import UserError, extra
 from underdog.generate.interface import CacheKind
 from underdog.lanes import cores
 
@@ -107,8 +107,6 @@ def _threads() -> int:
 
 def library() -> ModuleType:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait by spinning starve a busy machine
-    try:
+    with extra("cpu", "Running GGUF files"):
         import xllamacpp
-    except ModuleNotFoundError:
-        raise UserError("GGUF files need llama.cpp.", hint='pip install "underdog[cpu]"') from None
     return xllamacpp
