@@ -17,7 +17,7 @@ from underdog.lanes import cores
 
 PIECE = 128
 """Prompt tokens read at once. Between two pieces others draw their next tokens, and who has left is noticed; larger
-pieces are not read faster (docs/use.md)."""
+pieces are not read faster (docs/notebook.md)."""
 SPARE = 2**30  # bytes that prompts of earlier conversations may take beside the cache
 _SILENT = -1  # its log
 
