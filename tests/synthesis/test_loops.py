@@ -85,6 +85,25 @@ def test_a_chain_is_kept_only_if_it_leads_to_the_answer(teacher, problems):
     assert reconstructed(items[1], wrong) is None
 
 
+class Scripted:
+    """Answers with what it was given, one after the other."""
+
+    def __init__(self, *replies):
+        self.replies = iter(replies)
+
+    def ask(self, messages, options):
+        return next(self.replies)
+
+
+def test_a_chain_that_states_a_false_equation_is_dropped_and_written_anew(problems):
+    item = read_items(problems)[0][0]
+    worker = Reconstructor(Scripted("3+3=7", "3+4=7"), Scripted("7"), summarise=False)
+    once = worker.reconstruct(item)
+    assert (once["ended"], once["reason"], once["attempts"]) == ("false equation", "3+3=7", 1)
+    twice = replace(worker, teacher=Scripted("3+3=7", "3+4=7"), attempts=3).reconstruct(item)
+    assert (twice["ended"], twice["chain"], twice["attempts"]) == ("kept", "3+4=7", 2)
+
+
 def test_a_verifier_decides_before_any_evaluator(teacher, problems):
     items, _ = read_items(problems)
     right, wrong = (Refiner([teacher()], [teacher()], max_new_tokens=1500, words=30).refine(item) for item in items)

@@ -103,6 +103,8 @@ class Reconstruct(Asking):
     max_new_tokens: Count = 4096
     summary: bool = True
     """Have the reasoning summarised first. A model of our own is not asked to."""
+    attempts: Count = 1
+    """Chains that are written for an answer at most, until one passes the guards."""
     own: Own = Own()
 
     @property

@@ -29,6 +29,7 @@ def reconstruct(
             summarise=settings.summary and settings.teacher != OWN,
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,
+            attempts=settings.attempts,
             seed=settings.seed,
         )
         take_through(items, aside, worker.reconstruct, reconstructed, models, settings.failures, out)

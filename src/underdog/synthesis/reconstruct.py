@@ -1,7 +1,8 @@
 """Reconstruct: the reasoning that leads to an answer which was rewritten, or never had any (Nanbeige4-3B, SFT data).
 
 A teacher sees instruction and final answer, writes a summary of the reasoning first, then the chain. Guards (ours): a
-chain is dropped if it speaks of the answer as given, gives it away at once, or does not lead there.
+chain is dropped if it speaks of the answer as given, gives it away at once, states an equation that does not hold, or does
+not lead there; another attempt may follow.
 """
 
 import re
@@ -14,6 +15,7 @@ from underdog.seeds import derive
 from underdog.synthesis.asking import NoReply, Teacher, object_schema
 from underdog.synthesis.items import Item, transcript
 from underdog.tokens.messages import Conversation, Message
+from underdog.verify.equations import false_equation
 from underdog.verify.registry import verify
 
 GIVEN = re.compile(
@@ -34,27 +36,38 @@ class Reconstructor:
     summarise: bool = True  # False for a model that was trained on `completion_rows`
     temperature: float = 0.6
     max_new_tokens: int = 4096
+    attempts: int = 1
+    """Chains that are written for an answer at most, until one is kept."""
     seed: int = 1
 
     def reconstruct(self, item: Item) -> dict[str, Any]:
-        """The record: summary, chain, and how it ended: kept, leaks, leads elsewhere, failed."""
+        """The record: summary, the last chain, and how it ended: kept, leaks, false equation, leads elsewhere, failed."""
         record: dict[str, Any] = {"where": item.where, "instruction": transcript(item.messages), "answer": item.answer}
         try:
             if self.summarise:
                 record["summary"] = self.teacher.ask([Message("user", _summary(item))], self._options(item, "summary"))
-            asked = chain_prompt(item, record.get("summary"))
-            record["chain"] = self.teacher.ask([Message("user", asked)], self._options(item, "chain")).strip()
-            if leak := leaks(record["chain"], item.answer):
-                return {**record, "ended": "leaks", "reason": leak}
-            leads, why = self._leads(item, record["chain"])
-            record["led_to"] = why
-            return {**record, "ended": "kept" if leads else "leads elsewhere"}
+            for attempt in range(self.attempts):
+                found = self._attempt(item, record.get("summary"), f" {attempt}" if attempt else "")
+                if found["ended"] == "kept":
+                    break
+            return {**record, **found, "attempts": attempt + 1}
         except NoReply as problem:
             return {**record, "ended": "failed", "why": problem.why, "reason": str(problem)}
 
-    def _leads(self, item: Item, chain: str) -> tuple[bool, str]:
+    def _attempt(self, item: Item, summary: str | None, again: str) -> dict[str, Any]:
+        """A chain, and what became of it."""
+        options = self._options(item, f"chain{again}")
+        chain = self.teacher.ask([Message("user", chain_prompt(item, summary))], options).strip()
+        if leak := leaks(chain, item.answer):
+            return {"chain": chain, "ended": "leaks", "reason": leak}
+        if wrong := false_equation(chain):
+            return {"chain": chain, "ended": "false equation", "reason": wrong}
+        leads, why = self._leads(item, chain, again)
+        return {"chain": chain, "led_to": why, "ended": "kept" if leads else "leads elsewhere"}
+
+    def _leads(self, item: Item, chain: str, again: str) -> tuple[bool, str]:
         """Whether one who sees the chain, and not the answer, comes to it."""
-        found = self.judge.ask([Message("user", answer_prompt(item, chain))], self._options(item, "answer"))
+        found = self.judge.ask([Message("user", answer_prompt(item, chain))], self._options(item, f"answer{again}"))
         if item.problem is not None:
             verdict = verify(item.problem, found)
             return verdict.reward == 1, f"{found.strip()} ({verdict.detail})"
@@ -63,7 +76,7 @@ class Reconstructor:
             f"Both answer:\n{transcript(item.messages)}"
         )
         schema = object_schema(same={"type": "boolean"})
-        said = self.judge.ask_json([Message("user", asked)], self._options(item, "same"), schema)
+        said = self.judge.ask_json([Message("user", asked)], self._options(item, f"same{again}"), schema)
         return said["same"], found.strip()
 
     def _options(self, item: Item, step: str) -> Options:
