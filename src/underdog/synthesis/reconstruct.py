@@ -1,8 +1,8 @@
 """Reconstruct: the reasoning that leads to an answer which was rewritten, or never had any (Nanbeige4-3B, SFT data).
 
 A teacher sees instruction and final answer, writes a summary of the reasoning first, then the chain. Guards (ours): a
-chain is dropped if it speaks of the answer as given, gives it away at once, states an equation that does not hold, or does
-not lead there; another attempt may follow.
+chain is dropped if it speaks of the answer as given, gives it away at once, states an equation that does not hold, or
+does not lead there; another attempt may follow.
 """
 
 import re
@@ -41,7 +41,7 @@ class Reconstructor:
     seed: int = 1
 
     def reconstruct(self, item: Item) -> dict[str, Any]:
-        """The record: summary, the last chain, and how it ended: kept, leaks, false equation, leads elsewhere, failed."""
+        """The record: summary, last chain, and how it ended: kept, leaks, false equation, leads elsewhere, failed."""
         record: dict[str, Any] = {"where": item.where, "instruction": transcript(item.messages), "answer": item.answer}
         try:
             if self.summarise:
