@@ -1,6 +1,6 @@
 """At which scale FG-WSD shows: recipes/ablations/fg-wsd.toml over budgets and widths.
 
-    python benchmarks/fg_wsd.py [--runs FOLDER] [--width 64 128] [--tokens 300000 1000000] [--seeds 3]
+    python benchmarks/fg_wsd.py [--runs FOLDER] [--width 32 64] [--tokens 300000 1000000] [--seeds 3]
 
 In each row both arms read the same tokens of each tier, FG-WSD in its order, WSD in one fixed mixture. Prints the
 differences, FG-WSD less WSD, with 95 % intervals over seeds (Student's t): losses in nats a token, continuations in
@@ -38,7 +38,7 @@ def line(one: Difference) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--width", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--width", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--tokens", type=int, nargs="+", default=[300_000, 1_000_000])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", nargs="*", default=[], dest="overrides", metavar="KEY=VALUE")
