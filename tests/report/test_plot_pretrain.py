@@ -12,7 +12,7 @@ def test_phases_lie_where_the_schedule_puts_them(finished):
         inside = {schedule.at(step).phase for step in range(schedule.steps)
                   if phase.start <= schedule.at(step).tokens < phase.end}  # fmt: skip
         assert inside == {phase.name}
-    for text in ("diversity", "quality", "decay", "medium 34\xa0%", "top 80\xa0%", "learning rate"):
+    for text in ("diversity", "quality", "decay", "medium 48\xa0%", "top 80\xa0%", "learning rate"):
         assert f">{text}<" in svg
 
 

@@ -1,5 +1,6 @@
 import shutil
 import socket
+import time
 
 import pytest
 
@@ -167,6 +168,7 @@ def test_results_come_in_order_and_an_error_ends_the_rest():
 
     def work(n):
         begun.append(n)
+        time.sleep(0.002)  # an answer is not there at once
         if n == 2:
             raise UserError("enough")
 

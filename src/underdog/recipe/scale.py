@@ -46,7 +46,9 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
         "reconstruct": {
             "rows": recipe.reconstruct.rows and _whole(recipe.reconstruct.rows, scale, 20),
             "own": recipe.reconstruct.own.model_copy(update={"steps": _whole(recipe.reconstruct.own.steps, scale, 20)}),
-        },
+        }
+        if recipe.reconstruct.teacher
+        else {},
         "distill": {
             "steps": _whole(recipe.distill.steps, scale, 3),
             "prompts": _whole(recipe.distill.prompts, scale**0.25, 8),
