@@ -11,9 +11,9 @@ import argparse
 from pathlib import Path
 
 from underdog.recipe.load import load_recipe, replaced
+from underdog.report.ablation import show_ablation
 from underdog.report.live import LiveReporter
-from underdog.stages.ablate import SECONDS, ablate
-from underdog.stages.difference import Difference
+from underdog.stages.ablate import ablate
 from underdog.stages.switches import SWITCHES
 
 RECIPE = Path(__file__).parents[1] / "recipes/ablations/fg-wsd.toml"
@@ -24,15 +24,6 @@ def shape(width: int) -> dict[str, int]:
     """The recipe's model at another width."""
     heads = width // HEAD
     return {"model.width": width, "model.heads": heads, "model.kv_heads": max(1, heads // 2), "model.ffn": 3 * width}
-
-
-def line(one: Difference) -> str:
-    """What both arms reached on average, and the difference with its interval."""
-    unit = 100 if one.percent else 1
-    digits = 1 if one.percent else 3
-    off, on = (unit * sum(values) / len(values) for values in (one.off, one.on))
-    ends = ", ".join(f"{unit * end:+.{digits}f}" for end in one.interval or ())
-    return f"  {one.name:34} {off:7.{digits}f} {on:7.{digits}f}  {unit * one.mean:+.{digits}f} [{ends}]"
 
 
 def main() -> None:
@@ -49,8 +40,8 @@ def main() -> None:
             row = replaced(resolved, {**shape(width), "pretrain.tokens": tokens})
             with LiveReporter(row.recipe) as reporter:
                 result = ablate(row, SWITCHES["fg_wsd"], asked.seeds, asked.runs, reporter)
-            print(f"\nwidth {width}, {tokens:,} tokens, {asked.seeds} seeds: WSD, FG-WSD, difference")
-            print("\n".join(line(one) for one in result.differences if one.name != SECONDS), flush=True)
+            print(f"\nwidth {width}, {tokens:,} tokens, {asked.seeds} seeds: WSD (off), FG-WSD (on)", flush=True)
+            show_ablation(result)
 
 
 if __name__ == "__main__":

@@ -181,25 +181,44 @@ def make(tmp_path):
 
 
 @pytest.fixture
-def start(tiny, tokenizer, make):
-    """A checkpoint that closes its turn now and then."""
-    model = tiny(tied=False, vocabulary=tokenizer.vocabulary, width=32, heads=2, kv_heads=1, ffn=48, context=128)
-    with torch.no_grad():
-        model.lm_head.weight[tokenizer.turn_end] *= 4
-    return make(lambda out: save_pretrained(model, tokenizer, out.path))
+def closing(tiny, tokenizer, make):
+    """(times) -> a checkpoint that closes its turn the sooner the more its wish to do so is multiplied."""
+
+    def build(times):
+        model = tiny(tied=False, vocabulary=tokenizer.vocabulary, width=32, heads=2, kv_heads=1, ffn=48, context=128)
+        with torch.no_grad():
+            model.lm_head.weight[tokenizer.turn_end] *= times
+        return make(lambda out: save_pretrained(model, tokenizer, out.path))
+
+    return build
 
 
 @pytest.fixture
-def problems(make, monkeypatch):
+def start(closing):
+    """A checkpoint that closes its turn now and then."""
+    return closing(4)
+
+
+@pytest.fixture
+def asking(make):
+    """(verifier, answer, splits) -> problems that all ask for the same; `splits` says how many are in each."""
+
+    def build(verifier, answer, **splits):
+        def write(out):
+            for split, count in splits.items():
+                asked = [f"{split} {number}" for number in range(count)]
+                found = [Problem(text, (Message("user", text),), verifier, {"answer": answer}) for text in asked]
+                write_problems(out.path / f"{split}.jsonl", found)
+
+        return make(write)
+
+    return build
+
+
+@pytest.fixture
+def problems(asking, monkeypatch):
     """Problems that are solved by answers of odd length: some of any model's are."""
     registry.get_verifier("number")  # the real ones are there before they are copied
     monkeypatch.setattr(registry, "_VERIFIERS", dict(registry._VERIFIERS))
     registry.verifier("parity")(lambda answer, data: Verdict.share(float(len(answer) % 2), "odd"))
-
-    def build(out):
-        for split, count in (("train", 12), ("validation", 4)):
-            asked = [f"{split} {number}" for number in range(count)]
-            found = [Problem(text, (Message("user", text),), "parity", {"answer": "odd"}) for text in asked]
-            write_problems(out.path / f"{split}.jsonl", found)
-
-    return make(build)
+    return asking("parity", "odd", train=12, validation=4)

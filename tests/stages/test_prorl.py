@@ -4,10 +4,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import torch
 
 from underdog.generate.engine import Engine
-from underdog.model.weights import save_pretrained
 from underdog.recipe.load import load_recipe
 from underdog.stages.reinforce import Loop, reinforce
 from underdog.train.rollouts import Sampler
@@ -23,12 +21,9 @@ VERSION_2 = (
 
 
 @pytest.fixture
-def brief(tiny, tokenizer, make):
+def brief(closing):
     """A checkpoint that closes its turn after a few tokens."""
-    model = tiny(tied=False, vocabulary=tokenizer.vocabulary, width=32, heads=2, kv_heads=1, ffn=48, context=128)
-    with torch.no_grad():
-        model.lm_head.weight[tokenizer.turn_end] *= 20
-    return make(lambda out: save_pretrained(model, tokenizer, out.path))
+    return closing(20)
 
 
 @pytest.fixture

@@ -15,11 +15,8 @@ from underdog.generate.engine import Engine
 from underdog.model.weights import load_pretrained
 from underdog.recipe.reinforcement import Reinforce
 from underdog.stages.reinforce import reinforce
-from underdog.tokens.messages import Message
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.strategy import Local
-from underdog.verify.problem import Problem
-from underdog.verify.problem_files import write_problems
 
 SETTINGS = {
     "steps": 3,
@@ -38,16 +35,9 @@ SETTINGS = {
 
 
 @pytest.fixture
-def problems(make):
+def problems(asking):
     """A verifier that every process knows; what is learned from is the price of length."""
-
-    def build(out):
-        for split, count in (("train", 6), ("validation", 2)):
-            asked = [f"{split} {number}" for number in range(count)]
-            found = [Problem(text, (Message("user", text),), "text", {"answer": "x"}) for text in asked]
-            write_problems(out.path / f"{split}.jsonl", found)
-
-    return make(build)
+    return asking("text", "x", train=6, validation=2)
 
 
 @pytest.fixture

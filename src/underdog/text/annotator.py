@@ -112,7 +112,8 @@ def rank_correlations(columns: NDArray) -> NDArray[np.float64]:
     ranks = np.stack([_mean_ranks(column) for column in columns.T], axis=1)
     ranks -= ranks.mean(axis=0) if len(ranks) else 0.0
     sizes = np.sqrt((ranks * ranks).sum(axis=0))
-    return ranks.T @ ranks / np.where(np.outer(sizes, sizes) > 0, np.outer(sizes, sizes), np.inf)
+    products = np.outer(sizes, sizes)
+    return ranks.T @ ranks / np.where(products > 0, products, np.inf)
 
 
 def top_precision(labels: NDArray, predicted: NDArray, share: float = 0.1) -> float:

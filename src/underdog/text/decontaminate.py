@@ -41,8 +41,7 @@ class HeldOut:
         self.names = [name for name in items if len(all_hashes[name]) >= SHORTEST]
         self.too_short = len(items) - len(self.names)
         hashes = [all_hashes[name] for name in self.names]
-        lengths = [len(h) for h in hashes]
-        self._sizes = np.minimum(n, np.array(lengths, np.int64))
+        self._sizes = np.minimum(n, np.array([len(h) for h in hashes], np.int64))
         ngrams = [runs(h, size) for h, size in zip(hashes, self._sizes.tolist(), strict=True)]
         own = _own(ngrams, distinct_items=len({h.tobytes() for h in hashes}))
         looked_for = [found[mask] for found, mask in zip(ngrams, own, strict=True)]
@@ -65,13 +64,10 @@ class HeldOut:
         counts = self._starts[keys + 1] - self._starts[keys]
         before = np.cumsum(counts) - counts
         places = np.repeat(self._starts[keys] - before, counts) + np.arange(counts.sum())  # of each key all its items
-        items = self._items[places]
-        order = np.lexsort((self._positions[places], items, np.repeat(inside, counts)))
-        pairs, positions = (
-            np.repeat(inside, counts)[order] * len(self.names) + items[order],
-            self._positions[places][order],
-        )
-        pairs, covered = _covered(pairs, positions, self._sizes[items[order]])
+        items, positions = self._items[places], self._positions[places]
+        pairs = np.repeat(inside, counts) * len(self.names) + items
+        order = np.lexsort((positions, pairs))
+        pairs, covered = _covered(pairs[order], positions[order], self._sizes[items[order]])
         texts, items = np.divmod(pairs, len(self.names))
         shares = covered / self._coverable[items]
         best = np.lexsort((items, -shares, texts))

@@ -61,7 +61,7 @@ def expression(answer: str, data: Mapping[str, Any]) -> Verdict:
         used = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
         if Counter(used) != Counter(data["numbers"]):  # before any arithmetic: it bounds the work
             return _wrong(answer, f"does not use {', '.join(map(str, data['numbers']))} once each")
-        value = _value(tree)
+        value = exact(tree)
     except ZeroDivisionError:
         return _wrong(answer, "divides by zero")
     except (SyntaxError, RecursionError, MemoryError):
@@ -69,14 +69,17 @@ def expression(answer: str, data: Mapping[str, Any]) -> Verdict:
     return _right(answer) if value == data["target"] else _wrong(answer, f"is {value}, not {data['target']}")
 
 
-def _value(node: ast.expr) -> Fraction:
-    """The exact value; SyntaxError for any node that is not on the white list."""
+def exact(node: ast.expr, decimals: bool = False) -> Fraction:
+    """The exact value; SyntaxError for any node that is not on the white list. Decimals are on it where they are
+    asked for, and mean what is written."""
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        return _OPERATORS[type(node.op)](_value(node.left), _value(node.right))
+        return _OPERATORS[type(node.op)](exact(node.left, decimals), exact(node.right, decimals))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_value(node.operand)
+        return -exact(node.operand, decimals)
     if isinstance(node, ast.Constant) and type(node.value) is int:
         return Fraction(node.value)
+    if decimals and isinstance(node, ast.Constant) and type(node.value) is float:
+        return Fraction(str(node.value))
     raise SyntaxError(f"{type(node).__name__} is not allowed")
 
 

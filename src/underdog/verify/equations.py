@@ -4,20 +4,14 @@ Only what is certain counts: where a side has letters, powers or percents beside
 """
 
 import ast
-import operator
 import re
-from collections.abc import Callable
 from fractions import Fraction
+
+from underdog.verify.answers import exact
 
 _LEFT = re.compile(r"(?P<before>^|[^\d.()+*/ -]) ?(?P<side>[\d.()+*/ -]+)$")
 _RIGHT = re.compile(r" ?(?P<side>[\d.()+*/ -]+)(?P<after>.?)")
 _SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-"})
-_ACTS: dict[type, Callable[[Fraction, Fraction], Fraction]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
 
 
 def false_equation(text: str) -> str | None:
@@ -58,20 +52,9 @@ def _own(side: str) -> str:
 def _value(side: str) -> Fraction | None:
     """Of numbers, + - * / and brackets; None for all else."""
     try:
-        return _of(ast.parse(side, mode="eval").body)
+        return exact(ast.parse(side, mode="eval").body, decimals=True)
     except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
         return None
-
-
-def _of(node: ast.expr) -> Fraction:
-    match node:
-        case ast.Constant(value=int() | float() as number):
-            return Fraction(str(number))
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_of(operand)
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ACTS:
-            return _ACTS[type(op)](_of(left), _of(right))
-    raise ValueError("more than arithmetic")
 
 
 def _rounding(side: str) -> Fraction:
