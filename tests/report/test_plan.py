@@ -80,6 +80,8 @@ def test_what_teachers_will_be_asked_is_counted():
         None,
         "none",
     )
+    (again,) = synthesis(Recipe(reconstruct=Reconstruct(teacher="http://b", attempts=3)))
+    assert again.requests == 1 + 3 * 4  # the summary once
     assert synthesis(Recipe()) == []
 
 

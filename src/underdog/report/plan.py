@@ -56,7 +56,7 @@ def synthesis(recipe: Recipe) -> list[Synthesis]:
         found.append(_synthesis("refine", recipe.refine, requests))
     if recipe.reconstruct.teacher:
         summary = recipe.reconstruct.summary and recipe.reconstruct.teacher != OWN
-        found.append(_synthesis("reconstruct", recipe.reconstruct, 4 + summary))
+        found.append(_synthesis("reconstruct", recipe.reconstruct, summary + 4 * recipe.reconstruct.attempts))
     return found
 
 
