@@ -19,30 +19,24 @@ from typing import Any
 from underdog.recipe.stages import stages
 from underdog.stages.pipeline import Run, open_run
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "prorl-1.5b.toml"
-VERSION_2 = (
-    "reinforce.reset.optimizer=keep",
-    "reinforce.loss.advantage=batch",
-    "reinforce.loss.kl_estimator=k2",
-    "reinforce.clip=[0.2, 0.28]",
-    "reinforce.shaping.stop=0.5",
-)
+RECIPES = Path(__file__).parents[1] / "recipes"
+VERSIONS = {1: "prorl-1.5b", 2: "prorl-1.5b-v2"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="1e-9")
-    parser.add_argument("--version", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--version", type=int, choices=VERSIONS, default=1)
     parser.add_argument("--runs", type=Path)
     args, options = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as fresh:
         root = args.runs or Path(fresh)
-        settings = [part for one in (VERSION_2 if args.version == 2 else ()) for part in ("--set", one)]
-        command = [sys.executable, "-m", "underdog.cli", "run", str(RECIPE), "--scale", args.scale, "--runs", str(root)]
+        recipe = RECIPES / f"{VERSIONS[args.version]}.toml"
+        command = [sys.executable, "-m", "underdog.cli", "run", str(recipe), "--scale", args.scale, "--runs", str(root)]
         start = time.monotonic()
-        subprocess.run([*command, *settings, *options, "--until", "evaluate-reinforce"], check=True)
+        subprocess.run([*command, *options, "--until", "evaluate-reinforce"], check=True)
         print(f"\nversion {args.version} at {args.scale}: {time.monotonic() - start:.0f} s")
-        newest = max(root.glob("prorl-1.5b-*/run.json"), key=lambda path: path.stat().st_mtime)
+        newest = max(root.glob(f"{recipe.stem}-*/run.json"), key=lambda path: path.stat().st_mtime)
         sys.exit(not told(open_run(newest.parent)))
 
 

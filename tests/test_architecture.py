@@ -30,6 +30,7 @@ FLOORS = [
     ["cli_options", "jobs_cli", "talk_cli", "warm"],
     ["curate_cli", "data_cli"],
     ["cli"],
+    ["__main__"],
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 LONGEST = 400  # lines

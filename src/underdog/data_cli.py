@@ -95,6 +95,7 @@ def reconstruct(
     out: Out = Path("reconstructed"),
     judge: Annotated[str, typer.Option(help="Says what a chain leads to; the teacher unless said.")] = "",
     summary: Annotated[bool, typer.Option(help="Have the reasoning summarised first.")] = True,
+    attempts: Annotated[int, typer.Option(help="Chains of a row, until one is good.", min=1)] = 1,
     max_tokens: MaxTokens = 4096,
     seed: Seed = 1,
     budget_tokens: Tokens = None,
@@ -112,7 +113,9 @@ def reconstruct(
 
     budget = Budget(budget_tokens, budget_money, price_in, price_out)
     with open_teachers([teacher, judge or teacher], out / REPLIES, budget) as models:
-        worker = Reconstructor(models[teacher], models[judge or teacher], summary, max_new_tokens=max_tokens, seed=seed)
+        judging = models[judge or teacher]
+        settings = {"max_new_tokens": max_tokens, "attempts": attempts, "seed": seed}
+        worker = Reconstructor(models[teacher], judging, summary, **settings)
         _work(source, out, models, worker.reconstruct, reconstructed)
 
 

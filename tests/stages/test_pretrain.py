@@ -177,3 +177,9 @@ def test_a_plan_knows_the_tokens_that_are_there(made, root, tmp_path, capsys):
     with pytest.raises(UserError, match=r"pretrain\.epochs allows 0\.1"):
         show_plan(made.recipe.model_copy(update={"pretrain": greedy}), root)
     assert "epochs" in capsys.readouterr().out
+
+
+def test_a_plan_from_a_base_pretrains_nothing(made, root, capsys):
+    show_plan(made.recipe.model_copy(update={"base": "a-folder"}), root)
+    said = capsys.readouterr().out
+    assert "starts from a-folder" in said and "FLOPs" not in said

@@ -1,4 +1,4 @@
-"""recipes/prorl-1.5b.toml, shrunk: its eight runs, its resets in both versions, its longer context."""
+"""recipes/prorl-1.5b.toml and -v2, shrunk: their eight runs, resets and longer context."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -11,13 +11,7 @@ from underdog.stages.reinforce import Loop, reinforce
 from underdog.train.rollouts import Sampler
 from underdog.train.trainer import Trainer
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "prorl-1.5b.toml"
-VERSION_2 = (
-    "reinforce.reset.optimizer=keep",
-    "reinforce.loss.advantage=batch",
-    "reinforce.loss.kl_estimator=k2",
-    "reinforce.clip=[0.2, 0.28]",
-)
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.fixture
@@ -28,7 +22,7 @@ def brief(closing):
 
 @pytest.fixture
 def watched(brief, problems, make, monkeypatch):
-    """Steps, overrides -> the reinforcement of the recipe at a scale of 1e-9, two problems a step: its log; by step the
+    """Recipe, steps, overrides -> its reinforcement at a scale of 1e-9, two problems a step: its log; by step the
     stage, what is taken from an answer that does not end, and (answers a problem, room, temperature) as the engine was
     asked; how often the optimizer was cleared."""
     learn, collect, answers, clear = Loop.learn, Sampler.collect, Engine.answers, Trainer.clear_optimizer
@@ -53,8 +47,8 @@ def watched(brief, problems, make, monkeypatch):
     monkeypatch.setattr(Loop, "learn", noted_learn)
     monkeypatch.setattr(Trainer, "clear_optimizer", lambda self: cleared.append(1) or clear(self))
 
-    def run(count, *overrides):
-        settings = load_recipe(RECIPE, ["reinforce.prompts=2", *overrides], 1e-9).recipe.reinforce
+    def run(name, count, *overrides):
+        settings = load_recipe(RECIPES / f"{name}.toml", ["reinforce.prompts=2", *overrides], 1e-9).recipe.reinforce
         assert (settings.steps, settings.reset.every) == (16, 3)
         settings = settings.model_copy(update={"steps": count})
         log = make(reinforce, settings, 1, brief, problems).log()
@@ -64,7 +58,7 @@ def watched(brief, problems, make, monkeypatch):
 
 
 def test_version_1_makes_its_eight_runs(watched):
-    _, log, steps, cleared = watched(16, "reinforce.profile.samples=2")
+    _, log, steps, cleared = watched("prorl-1.5b", 16, "reinforce.profile.samples=2")
     assert steps == [
         [
             f"run {run}",
@@ -82,7 +76,7 @@ def test_version_1_makes_its_eight_runs(watched):
 
 
 def test_version_2_keeps_the_optimizer_and_compares_answers_over_the_step(watched):
-    settings, log, steps, cleared = watched(8, *VERSION_2)
+    settings, log, steps, cleared = watched("prorl-1.5b-v2", 8)
     assert (settings.loss.advantage, settings.loss.kl_estimator, settings.clip) == ("batch", "k2", [0.2, 0.28])
     assert [name for name, *_ in steps] == [f"run {run}" for run in range(1, 9)]
     resets = [record["reset"] for record in log if "reset" in record]

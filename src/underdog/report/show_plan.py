@@ -15,9 +15,20 @@ from underdog.tokens.phases import Span, mixable_tokens
 def show_plan(recipe: Recipe, runs: Path) -> None:
     """Prints the plan; then refuses it where `underdog run` would."""
     console = Console()
-    laid_out = schedule(recipe)
-    there = _tokens_there(recipe, runs)
-    needs = size(recipe)
+    there = None if recipe.base else _tokens_there(recipe, runs)
+    if recipe.base:
+        console.print(f"[bold]{recipe.name}[/] · starts from {recipe.base}: nothing is pretrained", highlight=False)
+    else:
+        _show_pretraining(console, recipe, there)
+    if before_sft := synthesis(recipe):
+        console.print()
+        console.print(_before_sft(before_sft))
+    if not recipe.base:
+        _check_epochs(console, recipe, there)
+
+
+def _show_pretraining(console: Console, recipe: Recipe, there: dict[str, int] | None) -> None:
+    laid_out, needs = schedule(recipe), size(recipe)
     console.print(
         f"[bold]{recipe.name}[/] · {short(needs.parameters)} parameters ({short(needs.inside)} without embeddings) · "
         f"{short(laid_out.tokens)} tokens in {count(laid_out.steps)} steps · {needs.flops:.3g} FLOPs",
@@ -30,15 +41,15 @@ def show_plan(recipe: Recipe, runs: Path) -> None:
         console.print(line)
     console.print()
     console.print(_sources(readings(recipe, there), laid_out.spans))
-    if before_sft := synthesis(recipe):
-        console.print()
-        console.print(_before_sft(before_sft))
+
+
+def _check_epochs(console: Console, recipe: Recipe, there: dict[str, int] | None) -> None:
     if there is None:
         console.print(
             "Epochs are known once the text is tokenised: underdog run … --until tokenize", style="dim", highlight=False
         )
     else:
-        laid_out.check_epochs(there, recipe.pretrain.epochs, recipe.pretrain.epochs_of)
+        schedule(recipe).check_epochs(there, recipe.pretrain.epochs, recipe.pretrain.epochs_of)
 
 
 def _tokens_there(recipe: Recipe, runs: Path) -> dict[str, int] | None:
