@@ -1,5 +1,6 @@
 """The command line as a user types it: what helps, and what a mistake ends in."""
 
+import importlib.metadata
 import json
 import os
 import random
@@ -53,6 +54,10 @@ def test_every_verb_has_help(verb):
     done = underdog(*verb, "--help")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) > 4
+
+
+def test_the_version_is_that_of_the_package():
+    assert underdog("--version").stdout.split() == ["underdog", importlib.metadata.version("underdog")]
 
 
 @pytest.mark.parametrize("group", [[], ["runs"], ["data"], ["curate"]])

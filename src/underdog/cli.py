@@ -44,6 +44,23 @@ for group, name in ((runs_app, "runs"), (data_app, "data"), (curate_app, "curate
     app.add_typer(group, name=name)
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"underdog {version('underdog')}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_verbs(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Options that stand before a verb."""
+
+
 @app.command()
 def run(
     recipe: RecipeFile,
