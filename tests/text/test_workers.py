@@ -26,7 +26,7 @@ def test_an_error_in_a_worker_arrives_here(tmp_path):
 
 
 def test_a_worker_that_is_killed_is_an_error_that_says_what_to_do():
-    with hire(2, "here") as workers, pytest.raises(UserError, match="was killed") as problem:
+    with hire(2, "here") as workers, pytest.raises(UserError, match="ended before its work did") as problem:
         list(workers.run(os._exit, 1, [()]))
     assert "kept" in problem.value.hint
 

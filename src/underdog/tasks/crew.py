@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
-from underdog.errors import UserError
 from underdog.generate.options import OptionError
 from underdog.tasks.ask import NoAnswer
-from underdog.text.workers import follow_parent
+from underdog.text.workers import follow_parent, worker_ended
 
 Row = Mapping[str, Any]
 Done = tuple[int, dict[str, Any]]  # which row, and its results
@@ -74,10 +73,7 @@ def work_through(
     try:
         yield from _as_done(lambda index: submit(rows[index]), todo, 2 * workers)
     except BrokenProcessPool:
-        raise UserError(
-            "A worker process was killed, as the system does when memory runs out.",
-            hint="Run the same command again, with fewer workers: what is finished is kept.",
-        ) from None
+        raise worker_ended() from None
     finally:
         pool.shutdown(cancel_futures=True)
 

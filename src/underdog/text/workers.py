@@ -86,13 +86,19 @@ class Processes:
                     future.result()
                     yield begun.pop(future)
         except BrokenProcessPool:
-            raise UserError(
-                "A worker process of curation was killed, as the system does when memory runs out.",
-                hint="Run the same command again: what is finished is kept. Fewer threads need less memory.",
-            ) from None
+            raise worker_ended() from None
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+
+
+def worker_ended() -> UserError:
+    """What to say where a process pool is broken."""
+    return UserError(
+        "A worker process ended before its work did, as when the system kills it because memory runs out.",
+        hint="Run the same command again: what is finished is kept. Fewer workers or threads need less memory. A "
+        'script of your own must be a file, with `if __name__ == "__main__":` around what it does.',
+    )
 
 
 def follow_parent() -> None:
