@@ -42,109 +42,31 @@ class Stage:
 
 def stages(recipe: Recipe, on: str = "here") -> Iterator[Stage]:
     """The stages of a recipe in the order in which they run. `on` says where curation finds its workers."""
-    from underdog.stages.base import base
-    from underdog.stages.distill import distill
-    from underdog.stages.evaluate import evaluate
-    from underdog.stages.export import export
-    from underdog.stages.problems import problems
-    from underdog.stages.reinforce import reinforce
-    from underdog.stages.sft import sft
-
-    r = recipe
-    precision = {"precision": r.compute.precision}  # of what says how to compute, all that changes a result
-
-    def seed(stage: str) -> int:
-        return derive(r.seed, stage)
-
-    def evaluation(stage: str) -> Stage:
-        return Stage(
-            f"evaluate-{stage}",
-            r.evaluate.model_dump(),
-            (stage, "problems"),
-            lambda p, out: evaluate(r.evaluate, seed("evaluate"), p[stage], p["problems"], out),
-            seed("evaluate"),
-            kind="evaluate",
-        )
-
-    yield Stage(
-        "problems",
-        {**r.problems.model_dump(exclude={"sandbox"}), "contents": fingerprint(r.problems.files)},
-        (),
-        lambda p, out: problems(r.problems, r.problems.seed, out),
-    )
-    if r.base:
-        yield Stage(
-            "base", {"folder": r.base, "contents": fingerprint([r.base])}, (), lambda p, out: base(Path(r.base), out)
-        )
-        yield evaluation("base")
+    yield _problems(recipe)
+    if recipe.base:
+        line = ["base"]  # the main line so far
+        yield _base(recipe)
     else:
-        yield from _pretraining(r, precision, seed("pretrain"), on)
-        yield evaluation("pretrain")
-    line = ["base" if r.base else "pretrain"]  # the main line so far
-    yield from _synthesis(r, precision, seed(CHAIN_MODEL), line[0])
-    rows = synthesised(r)
-    taught = {**r.sft.model_dump(), **precision, "contents": fingerprint(file_sources(r.sft.data))}
-    yield Stage(
-        "sft",
-        taught,
-        (line[-1], "problems", *rows),
-        lambda p, out: sft(
-            _reading(r.sft, p, rows), r.sft.steps, seed("sft"), p[line[0]], p["problems"], out, strategy_for(r.compute)
-        ),
-        seed("sft"),
-        shared=Shared.SLICES,
-    )
-    yield evaluation("sft")
+        line = ["pretrain"]
+        yield from _pretraining(recipe, on)
+    yield _evaluation(recipe, line[0])
+    yield from _synthesis(recipe, line[0])
+    yield _sft(recipe, line[0])
+    yield _evaluation(recipe, "sft")
     line.append("sft")
-    if r.distill.steps:
-        yield Stage(
-            "distill",
-            {**r.distill.model_dump(), "contents": fingerprint(model_files([r.distill.teacher]))},
-            ("sft", "problems"),
-            lambda p, out: distill(r.distill, seed("distill"), p["sft"], p["problems"], out),
-            seed("distill"),
-        )
-        yield evaluation("distill")
+    if recipe.distill.steps:
+        yield _distill(recipe)
+        yield _evaluation(recipe, "distill")
         line.append("distill")
-    if r.reinforce.steps:
-        learner = line[-1]
-        yield Stage(
-            "reinforce",
-            r.reinforce.model_dump(),
-            (learner, "problems"),
-            lambda p, out: reinforce(
-                r.reinforce,
-                seed("reinforce"),
-                p[learner],
-                p["problems"],
-                out,
-                strategy_for_policy(r.compute, r.reinforce.engine),
-            ),
-            seed("reinforce"),
-            shared=Shared.COPIES if r.reinforce.engine == BUILT_IN else Shared.SLICES,
-        )
-        yield evaluation("reinforce")
+    if recipe.reinforce.steps:
+        yield _reinforce(recipe, line[-1])
+        yield _evaluation(recipe, "reinforce")
         line.append("reinforce")
     *_, learner, last = line
-    if r.control.enabled and last != "sft":
-        yield Stage(
-            "control",
-            taught,
-            (*dict.fromkeys(("sft", learner)), last, "problems", *rows),
-            lambda p, out: sft(
-                _reading(r.sft, p, rows),
-                steps_of_same_time(p["sft"], p[last]),
-                seed("control"),
-                p[learner],
-                p["problems"],
-                out,
-                strategy_for(r.compute),
-            ),
-            seed("control"),
-            shared=Shared.SLICES,
-        )
-        yield evaluation("control")
-    yield Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out))
+    if recipe.control.enabled and last != "sft":
+        yield _control(recipe, learner, last)
+        yield _evaluation(recipe, "control")
+    yield _export(recipe, last)
 
 
 def synthesised(recipe: Recipe) -> tuple[str, ...]:
@@ -164,11 +86,49 @@ def last_evaluation(recipe: Recipe) -> str:
     return next(name for name in reversed(names) if name in {f"evaluate-{stage}" for stage in MAIN_LINE})
 
 
-def _pretraining(r: Recipe, precision: dict[str, str], seed: int, on: str) -> Iterator[Stage]:
+def _problems(r: Recipe) -> Stage:
+    from underdog.stages.problems import problems
+
+    return Stage(
+        "problems",
+        {**r.problems.model_dump(exclude={"sandbox"}), "contents": fingerprint(r.problems.files)},
+        (),
+        lambda p, out: problems(r.problems, r.problems.seed, out),
+    )
+
+
+def _base(r: Recipe) -> Stage:
+    from underdog.stages.base import base
+
+    settings = {"folder": r.base, "contents": fingerprint([r.base])}
+    return Stage("base", settings, (), lambda p, out: base(Path(r.base), out))
+
+
+def _evaluation(r: Recipe, stage: str) -> Stage:
+    from underdog.stages.evaluate import evaluate
+
+    seed = derive(r.seed, "evaluate")
+    return Stage(
+        f"evaluate-{stage}",
+        r.evaluate.model_dump(),
+        (stage, "problems"),
+        lambda p, out: evaluate(r.evaluate, seed, p[stage], p["problems"], out),
+        seed,
+        kind="evaluate",
+    )
+
+
+def _precision(r: Recipe) -> dict[str, str]:
+    """Of what says how to compute, all that changes a result."""
+    return {"precision": r.compute.precision}
+
+
+def _pretraining(r: Recipe, on: str) -> Iterator[Stage]:
     """The stages from raw text to a base model."""
     from underdog.stages.pretrain import pretrain
     from underdog.stages.tokenize import tokenize
 
+    seed = derive(r.seed, "pretrain")
     yield Stage(
         "curate",
         {**r.curate.model_dump(), "contents": fingerprint(expand(r.curate.sources + _examples(r.curate)))},
@@ -184,7 +144,7 @@ def _pretraining(r: Recipe, precision: dict[str, str], seed: int, on: str) -> It
     )
     yield Stage(
         "pretrain",
-        {"pretrain": r.pretrain.model_dump(by_alias=True), "model": r.model.model_dump(), **precision},
+        {"pretrain": r.pretrain.model_dump(by_alias=True), "model": r.model.model_dump(), **_precision(r)},
         ("tokenize",),
         lambda p, out: pretrain(r.pretrain, r.model, seed, p["tokenize"], out, strategy_for(r.compute)),
         seed,
@@ -192,7 +152,7 @@ def _pretraining(r: Recipe, precision: dict[str, str], seed: int, on: str) -> It
     )
 
 
-def _synthesis(r: Recipe, precision: dict[str, str], seed: int, base: str) -> Iterator[Stage]:
+def _synthesis(r: Recipe, base: str) -> Iterator[Stage]:
     """The stages that work on what SFT is to learn. What is asked hangs on their own seeds: the recipe's share it."""
     from underdog.stages.reconstruct import reconstruct
     from underdog.stages.refine import refine
@@ -221,7 +181,7 @@ def _synthesis(r: Recipe, precision: dict[str, str], seed: int, base: str) -> It
         before = ("refine",) if r.refine.teachers else ()
         reasoning = own(r.reconstruct.models)
         if OWN in reasoning:
-            yield from _chain_model(r, precision, seed, base)
+            yield from _chain_model(r, base)
         yield Stage(
             "reconstruct",
             asking(r.reconstruct, r.reconstruct.models),
@@ -232,12 +192,12 @@ def _synthesis(r: Recipe, precision: dict[str, str], seed: int, base: str) -> It
         )
 
 
-def _chain_model(r: Recipe, precision: dict[str, str], seed: int, base: str) -> Iterator[Stage]:
+def _chain_model(r: Recipe, base: str) -> Iterator[Stage]:
     """What it learns from, and the model: SFT in all but its data and its steps."""
     from underdog.stages.chains import chains
     from underdog.stages.sft import sft
 
-    own = r.reconstruct.own
+    own, seed = r.reconstruct.own, derive(r.seed, CHAIN_MODEL)
     settings = r.sft.model_copy(
         update={"steps": own.steps, "budget": {}, "stage": [], "reasoning": True, "keep_all_think": False}
     )
@@ -249,7 +209,7 @@ def _chain_model(r: Recipe, precision: dict[str, str], seed: int, base: str) -> 
     )
     yield Stage(
         CHAIN_MODEL,
-        {**settings.model_dump(exclude={"data"}), **precision},
+        {**settings.model_dump(exclude={"data"}), **_precision(r)},
         (base, "problems", "chains"),
         lambda p, out: sft(
             _reading(settings, p, ("chains",)), own.steps, seed, p[base], p["problems"], out, strategy_for(r.compute)
@@ -257,6 +217,85 @@ def _chain_model(r: Recipe, precision: dict[str, str], seed: int, base: str) -> 
         seed,
         shared=Shared.SLICES,
     )
+
+
+def _sft(r: Recipe, start: str) -> Stage:
+    from underdog.stages.sft import sft
+
+    rows, seed = synthesised(r), derive(r.seed, "sft")
+    return Stage(
+        "sft",
+        _taught(r),
+        (start, "problems", *rows),
+        lambda p, out: sft(
+            _reading(r.sft, p, rows), r.sft.steps, seed, p[start], p["problems"], out, strategy_for(r.compute)
+        ),
+        seed,
+        shared=Shared.SLICES,
+    )
+
+
+def _control(r: Recipe, learner: str, last: str) -> Stage:
+    """More SFT of what `last` learned from, for as long as that took."""
+    from underdog.stages.sft import sft
+
+    rows, seed = synthesised(r), derive(r.seed, "control")
+    return Stage(
+        "control",
+        _taught(r),
+        (*dict.fromkeys(("sft", learner)), last, "problems", *rows),
+        lambda p, out: sft(
+            _reading(r.sft, p, rows),
+            steps_of_same_time(p["sft"], p[last]),
+            seed,
+            p[learner],
+            p["problems"],
+            out,
+            strategy_for(r.compute),
+        ),
+        seed,
+        shared=Shared.SLICES,
+    )
+
+
+def _taught(r: Recipe) -> dict[str, Any]:
+    """All of SFT's settings that shape what it makes."""
+    return {**r.sft.model_dump(), **_precision(r), "contents": fingerprint(file_sources(r.sft.data))}
+
+
+def _distill(r: Recipe) -> Stage:
+    from underdog.stages.distill import distill
+
+    seed = derive(r.seed, "distill")
+    return Stage(
+        "distill",
+        {**r.distill.model_dump(), "contents": fingerprint(model_files([r.distill.teacher]))},
+        ("sft", "problems"),
+        lambda p, out: distill(r.distill, seed, p["sft"], p["problems"], out),
+        seed,
+    )
+
+
+def _reinforce(r: Recipe, learner: str) -> Stage:
+    from underdog.stages.reinforce import reinforce
+
+    seed, engine = derive(r.seed, "reinforce"), r.reinforce.engine
+    return Stage(
+        "reinforce",
+        r.reinforce.model_dump(),
+        (learner, "problems"),
+        lambda p, out: reinforce(
+            r.reinforce, seed, p[learner], p["problems"], out, strategy_for_policy(r.compute, engine)
+        ),
+        seed,
+        shared=Shared.COPIES if engine == BUILT_IN else Shared.SLICES,
+    )
+
+
+def _export(r: Recipe, last: str) -> Stage:
+    from underdog.stages.export import export
+
+    return Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out))
 
 
 def _reading(settings: Sft, made: Mapping[str, Artifact], rows: Sequence[str]) -> Sft:
