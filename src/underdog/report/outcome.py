@@ -22,9 +22,9 @@ def finish(run: Run) -> None:
         ("time", "right"),
         ("pass@1 sampled", "right"),
         ("greedy", "right"),
-        ("held-out loss", "right"),
+        ("held-out\nloss", "right"),
     ):
-        table.add_column(column, justify=align)
+        table.add_column(column, justify=align, vertical="bottom", no_wrap=align == "right")
     for row in summary_rows(run.artifacts):
         table.add_row(*row.cells())
     console.print()
