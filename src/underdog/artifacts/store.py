@@ -27,7 +27,7 @@ from underdog.artifacts.files import (
     write_text,
 )
 from underdog.errors import UserError
-from underdog.lanes import cores
+from underdog.lanes import cores, lanes
 
 MANIFEST = "manifest.json"
 LOG = "log.jsonl"
@@ -177,6 +177,7 @@ class Store:
                     "version": version,
                     "made_by": f"underdog {__version__}",
                     "machine": f"{platform.machine()}, {cores()} CPU cores, Python {platform.python_version()}",
+                    "lanes": lanes(),
                     "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                     "seconds": round(draft.seconds, 3),
                     "seed": seed,

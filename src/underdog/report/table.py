@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -111,8 +110,9 @@ def _effort(artifacts: Artifacts, rows: Iterable[Row]) -> list[str]:
     if "pretrain" in artifacts and "parameters" in artifacts["pretrain"].metrics:
         parts.append(f"{short(artifacts['pretrain'].metrics['parameters'])} parameters")
     time = spoken(sum(row.seconds for row in rows if row.stage not in _NOT_MAKING))
-    cores = re.search(r"\d+ CPU cores?", " ".join(a.manifest.get("machine", "") for a in artifacts.values()))
-    return [*parts, f"{time} on {cores[0].replace(' ', SPACE)}" if cores else time]
+    lanes = max((artifact.manifest.get("lanes", 0) for artifact in artifacts.values()), default=0)
+    cores = f"{lanes}{SPACE}CPU{SPACE}core{'s' if lanes > 1 else ''}"
+    return [*parts, f"{time} on {cores}" if lanes else time]
 
 
 def _outcome(artifacts: Artifacts, rows: Mapping[str, Row]) -> str:
