@@ -18,8 +18,11 @@ def show_ablation(result: Ablation) -> None:
     console.print()
     console.print(table)
     console.print(f"{result.switch.name}: {result.switch.help}.", highlight=False)
+    if result.seeds == 1:
+        console.print("One seed tells nothing about chance; use --seeds 3 or more.", highlight=False)
     for one in result.differences:
-        console.print(f"{one.name}: {verdict(one)}", highlight=False)
+        if one.interval:
+            console.print(f"{one.name}: {verdict(one, one.interval)}", highlight=False, soft_wrap=True)
     for folder in result.runs:
         console.print(f"  {folder}", highlight=False, style="dim", soft_wrap=True)
 
@@ -34,11 +37,9 @@ def show_switches() -> None:
     console.print("Any other setting: --switch section.key=value, which is its off state.", highlight=False)
 
 
-def verdict(one: Difference) -> str:
+def verdict(one: Difference, interval: tuple[float, float]) -> str:
     """What the interval allows to say."""
-    if one.interval is None:
-        return "one seed tells nothing about chance; use --seeds 3 or more."
-    low, high = one.interval
+    low, high = interval
     if low <= 0 <= high:
         return f"no difference shown with {len(one.on)} seeds: the interval holds 0."
     return f"{'higher' if one.mean > 0 else 'lower'} with the switch on; {len(one.on)} seeds."
