@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from underdog import jobs_cli, talk_cli, world
+from underdog import __version__, jobs_cli, talk_cli, world
 from underdog.cli_options import RecipeFile, Root, RunFolder, Scale, Set, Text, sources
 from underdog.curate_cli import curate_app
 from underdog.data_cli import data_app
@@ -46,9 +46,7 @@ for group, name in ((runs_app, "runs"), (data_app, "data"), (curate_app, "curate
 
 def _say_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        print(f"underdog {version('underdog')}")
+        print(f"underdog {__version__}")
         raise typer.Exit
 
 

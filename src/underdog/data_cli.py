@@ -113,9 +113,14 @@ def reconstruct(
 
     budget = Budget(budget_tokens, budget_money, price_in, price_out)
     with open_teachers([teacher, judge or teacher], out / REPLIES, budget) as models:
-        judging = models[judge or teacher]
-        settings = {"max_new_tokens": max_tokens, "attempts": attempts, "seed": seed}
-        worker = Reconstructor(models[teacher], judging, summary, **settings)
+        worker = Reconstructor(
+            models[teacher],
+            models[judge or teacher],
+            summary,
+            max_new_tokens=max_tokens,
+            attempts=attempts,
+            seed=seed,
+        )
         _work(source, out, models, worker.reconstruct, reconstructed)
 
 
