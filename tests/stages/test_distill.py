@@ -57,7 +57,7 @@ def teach(teacher, make):
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def distance(teacher):
     """(folder, settings) -> distance of a model from the teacher, on the answers of the student as it began."""
     tokenizer = Tokenizer.load(teacher["sft"].path)

@@ -15,16 +15,19 @@ from underdog.tokens.phases import Span, mixable_tokens
 def show_plan(recipe: Recipe, runs: Path) -> None:
     """Prints the plan; then refuses it where `underdog run` would."""
     console = Console()
-    there = None if recipe.base else _tokens_there(recipe, runs)
     if recipe.base:
         console.print(f"[bold]{recipe.name}[/] · starts from {recipe.base}: nothing is pretrained", highlight=False)
+        _show_before_sft(console, recipe)
+        return
+    there = _tokens_there(recipe, runs)
+    _show_pretraining(console, recipe, there)
+    _show_before_sft(console, recipe)
+    if there is None:
+        console.print(
+            "Epochs are known once the text is tokenised: underdog run … --until tokenize", style="dim", highlight=False
+        )
     else:
-        _show_pretraining(console, recipe, there)
-    if before_sft := synthesis(recipe):
-        console.print()
-        console.print(_before_sft(before_sft))
-    if not recipe.base:
-        _check_epochs(console, recipe, there)
+        schedule(recipe).check_epochs(there, recipe.pretrain.epochs, recipe.pretrain.epochs_of)
 
 
 def _show_pretraining(console: Console, recipe: Recipe, there: dict[str, int] | None) -> None:
@@ -43,13 +46,11 @@ def _show_pretraining(console: Console, recipe: Recipe, there: dict[str, int] | 
     console.print(_sources(readings(recipe, there), laid_out.spans))
 
 
-def _check_epochs(console: Console, recipe: Recipe, there: dict[str, int] | None) -> None:
-    if there is None:
-        console.print(
-            "Epochs are known once the text is tokenised: underdog run … --until tokenize", style="dim", highlight=False
-        )
-    else:
-        schedule(recipe).check_epochs(there, recipe.pretrain.epochs, recipe.pretrain.epochs_of)
+def _show_before_sft(console: Console, recipe: Recipe) -> None:
+    """What teachers will do to the rows that SFT reads, where the recipe asks for it."""
+    if found := synthesis(recipe):
+        console.print()
+        console.print(_before_sft(found))
 
 
 def _tokens_there(recipe: Recipe, runs: Path) -> dict[str, int] | None:

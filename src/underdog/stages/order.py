@@ -220,47 +220,32 @@ def _chain_model(r: Recipe, base: str) -> Iterator[Stage]:
 
 
 def _sft(r: Recipe, start: str) -> Stage:
-    from underdog.stages.sft import sft
-
-    rows, seed = synthesised(r), derive(r.seed, "sft")
-    return Stage(
-        "sft",
-        _taught(r),
-        (start, "problems", *rows),
-        lambda p, out: sft(
-            _reading(r.sft, p, rows), r.sft.steps, seed, p[start], p["problems"], out, strategy_for(r.compute)
-        ),
-        seed,
-        shared=Shared.SLICES,
-    )
+    return _teaching(r, "sft", start, (start,), lambda p: r.sft.steps)
 
 
 def _control(r: Recipe, learner: str, last: str) -> Stage:
     """More SFT of what `last` learned from, for as long as that took."""
+    read = (*dict.fromkeys(("sft", learner)), last)
+    return _teaching(r, "control", learner, read, lambda p: steps_of_same_time(p["sft"], p[last]))
+
+
+def _teaching(
+    r: Recipe, name: str, start: str, read: tuple[str, ...], steps: Callable[[dict[str, Artifact]], int]
+) -> Stage:
+    """SFT by the recipe's settings, from the checkpoint of the stage `start`."""
     from underdog.stages.sft import sft
 
-    rows, seed = synthesised(r), derive(r.seed, "control")
+    rows, seed = synthesised(r), derive(r.seed, name)
     return Stage(
-        "control",
-        _taught(r),
-        (*dict.fromkeys(("sft", learner)), last, "problems", *rows),
+        name,
+        {**r.sft.model_dump(), **_precision(r), "contents": fingerprint(file_sources(r.sft.data))},
+        (*read, "problems", *rows),
         lambda p, out: sft(
-            _reading(r.sft, p, rows),
-            steps_of_same_time(p["sft"], p[last]),
-            seed,
-            p[learner],
-            p["problems"],
-            out,
-            strategy_for(r.compute),
+            _reading(r.sft, p, rows), steps(p), seed, p[start], p["problems"], out, strategy_for(r.compute)
         ),
         seed,
         shared=Shared.SLICES,
     )
-
-
-def _taught(r: Recipe) -> dict[str, Any]:
-    """All of SFT's settings that shape what it makes."""
-    return {**r.sft.model_dump(), **_precision(r), "contents": fingerprint(file_sources(r.sft.data))}
 
 
 def _distill(r: Recipe) -> Stage:
