@@ -208,7 +208,7 @@ def test_stopping_the_server_ends_the_answer_in_progress(scripted, serving):
 
 def test_an_answer_that_is_nearly_done_is_finished_first(scripted, serving):
     with serving(scripted("on ", pause=0.02)) as (url, server):
-        ask = {"model": "scripted", "messages": ASKED, "max_tokens": 40}
+        ask = {"model": "scripted", "messages": ASKED, "max_tokens": 100}  # for 2 seconds
         stream = connect(url).chat.completions.create(**ask, stream=True)
         next(stream)
         server.should_exit = True

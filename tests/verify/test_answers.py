@@ -127,9 +127,9 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: f"{text[:12]!a}x{len(text)}")
 @pytest.mark.parametrize("verifier", ["number", "expression", "list", "text"])
 def test_hostile_answers_are_wrong_and_quickly_so(verifier, text):
-    start = time.perf_counter()
+    start = time.thread_time()
     assert reward(verifier, text, answer="3", numbers=[6, 3, 5], target=13) == 0
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.05
 
 
 @given(st.text() | st.text("0123456789+-*/()[]'\"., e"))
