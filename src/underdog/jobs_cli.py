@@ -37,7 +37,12 @@ def classify(
     model: JobModel,
     label: Labels = [],  # noqa: B006
     multi: Annotated[bool, typer.Option("--multi", help="Any number of labels may hold.")] = False,
-    abstain: Annotated[float, typer.Option(help="Least probability of an answer.", min=0, max=1)] = 0.0,
+    abstain: Annotated[
+        float | None,
+        typer.Option(
+            help="Least probability of an answer: 0; with --multi of each label: 0.5.", min=0, max=1, show_default=False
+        ),
+    ] = None,
     held_out: HeldOutFile = None,
     label_column: HeldOutLabel = "label",
     error: Annotated[
@@ -56,7 +61,7 @@ def classify(
 
     if error is not None and held_out is None:
         raise UserError("--error has no effect without --held-out.")
-    if abstain and held_out:
+    if abstain is not None and held_out:
         raise UserError("--held-out sets what --abstain would set: give one of them.")
     held = HeldOut(held_out, label_column, 0.05 if error is None else error) if held_out else None
     print(classify_file(Over(file, out, column, workers), model, label, multi, abstain, held))

@@ -30,7 +30,7 @@ def test_texts_are_normalized_and_routed(api):
     assert found["value"] is None and found["readings"] == ["2025-04-03", "2025-03-04"]
     found = post(api, "route", labels={"a": "", "b": ""}, least=0.0, services={"a": "s", "b": "s"}).json()
     assert found["to"] == "s" and found["label"] in ("a", "b")
-    assert post(api, "classify", labels={"a": "", "b": ""}, multi=True, abstain=1e-9).json()["labels"].keys() == {
+    assert post(api, "classify", labels={"a": "", "b": ""}, multi=True, abstain=0).json()["labels"].keys() == {
         "a",
         "b",
     }
@@ -68,6 +68,7 @@ def test_a_dialogue_goes_on_with_its_state(scripted, serving):
         ("dialog", {"script": {"flow": {}}}, 'Did you mean "flows"?'),
         ("dialog", {"script": SCRIPT, "state": {}}, "none of this script's"),
         ("route", {"labels": {"a": "", "b": ""}}, "least is missing"),
+        ("route", {"labels": {"a": "", "b": ""}, "least": 0.0, "services": {"c": "s"}}, '"c" is none of the labels'),
     ],
 )
 def test_what_is_wrong_is_a_400(api, path, body, words):

@@ -49,6 +49,12 @@ def test_a_level_that_is_a_label_itself_stands_where_it_is_the_likeliest():
     assert deepest({"card": 0.6, "card/lost": 0.2, "other": 0.2}, 0.0) == "card"
 
 
+def test_confidence_is_that_of_the_answer_and_a_name_may_begin_with_the_separator():
+    shares = {"card/lost": 0.35, "card/new": 0.25, "other": 0.4}
+    assert Classified(deepest(shares, 0.0), shares).confidence == 0.35
+    assert deepest({"/a": 0.4, "/b": 0.6}, 0.0) == "/b"
+
+
 def test_labelled_rows_set_the_temperature(real):
     texts = ["Where is my money?", "My card is gone.", "A new card, please.", "I want it back.", "Stolen!"]
     classifier = Classifier(real, LABELS)
@@ -64,6 +70,7 @@ def test_several_labels_are_questions_of_their_own(real):
     everything = MultiClassifier(real, LABELS, threshold=0.0)("My card is gone.")
     assert list(everything) == list(LABELS) and all(0 <= share <= 1 for share in everything.values())
     assert MultiClassifier(real, LABELS, threshold=1.01)("My card is gone.") == {}
+    assert [MultiClassifier(real, LABELS, least).threshold for least in (None, 0)] == [0.5, 0]
 
 
 def test_a_large_score_does_not_overflow():

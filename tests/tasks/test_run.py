@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from underdog.cli import app
 from underdog.errors import UserError
 from underdog.model.weights import save_pretrained
+from underdog.tasks.classify import Classified, deepest
 
 
 def underdog(*words):
@@ -80,6 +81,27 @@ def test_held_out_rows_set_what_is_abstained_from_and_routed(table, labelled, tm
         ("cards", "lost"),
         ("large", None),
     ]
+
+
+def test_with_held_out_rows_only_what_they_judged_is_answered(tmp_path, monkeypatch):
+    class Shares:
+        """Each text is its own probabilities."""
+
+        def classify(self, texts):
+            found = map(json.loads, texts)
+            return [Classified(deepest(by_label, 0.0), by_label) for by_label in found]
+
+    monkeypatch.setattr("underdog.tasks.run.open_classifier", lambda *model: (Shares(), 1))
+    sure, unsure = ({"card/lost": lost, "card/new": 0.95 - lost, "other": 0.05} for lost in (0.94, 0.48))
+    rows = [{"text": json.dumps(shares), "label": "card/lost"} for shares in (sure, unsure)] * 100
+    for row in rows[1::2]:
+        row["label"] = "other"
+    held = tmp_path / "held.jsonl"
+    held.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = underdog("classify", held, "--model", "x", "--held-out", held)
+    assert done.exit_code == 0 and "kept 50.0%" in done.output, done.output
+    answers = [row["classify_label"] for row in results(tmp_path / "held.classify.jsonl")]
+    assert answers == ["card/lost", None] * 100  # "card" was judged by nobody
 
 
 def test_columns_are_normalized(tmp_path):

@@ -43,7 +43,7 @@ Asked = TypeVar("Asked", bound=JobRequest)
 class ClassifyRequest(JobRequest):
     labels: dict[str, str] = Field(min_length=2, max_length=500)
     multi: bool = False
-    abstain: float = Field(0.0, ge=0, le=1)
+    abstain: float | None = Field(None, ge=0, le=1)
 
 
 class RouteRequest(JobRequest):
@@ -94,8 +94,8 @@ def install_jobs(app: FastAPI, served: Model, line: Line, limits: Limits) -> Non
 
 def _classified(served: Model, asked: ClassifyRequest) -> dict[str, Any]:
     if asked.multi:
-        return {"labels": MultiClassifier(served, asked.labels, asked.abstain or 0.5)(asked.input)}
-    found = Classifier(served, asked.labels, asked.abstain)(asked.input)
+        return {"labels": MultiClassifier(served, asked.labels, asked.abstain)(asked.input)}
+    found = Classifier(served, asked.labels, asked.abstain or 0.0)(asked.input)
     return {"label": found.label, "confidence": found.confidence, "probabilities": dict(found.probabilities)}
 
 
@@ -115,7 +115,8 @@ def _normalized(served: Model, asked: NormalizeRequest) -> dict[str, Any]:
 
 
 def _routed(served: Model, asked: RouteRequest) -> dict[str, Any]:
-    return vars(Router(Classifier(served, asked.labels), asked.least, asked.services)(asked.input))
+    router = Router(Classifier(served, asked.labels), asked.least, asked.services, labels=asked.labels)
+    return vars(router(asked.input))
 
 
 def _answered(served: Model, asked: DialogRequest) -> dict[str, Any]:

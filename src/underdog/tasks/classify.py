@@ -30,9 +30,9 @@ class Classified:
     @property
     def confidence(self) -> float:
         """Probability of the label; where there is none, of the likeliest."""
-        if self.label is None or self.label in self.probabilities:
+        if self.label is None:
             return max(self.probabilities.values())
-        return levels(self.probabilities)[self.label]
+        return self.probabilities.get(self.label) or levels(self.probabilities)[self.label]
 
 
 @dataclass(frozen=True)
@@ -117,19 +117,23 @@ def levels(probabilities: Mapping[str, float]) -> dict[str, float]:
     for name, share in probabilities.items():
         steps = name.split(SEPARATOR)
         for depth in range(1, len(steps) + 1):
-            above = SEPARATOR.join(steps[:depth])
-            sums[above] = sums.get(above, 0.0) + share
+            if above := SEPARATOR.join(steps[:depth]):  # a name that begins with "/" has no level above it
+                sums[above] = sums.get(above, 0.0) + share
     return sums
 
 
 class MultiClassifier:
     """Any number of labels may hold: each is a question of its own, whose answer is a probability."""
 
-    def __init__(self, model: Model, labels: Mapping[str, str], threshold: float = 0.5):
-        """Raises UserError: there is no label, or the model cannot score."""
+    def __init__(self, model: Model, labels: Mapping[str, str], threshold: float | None = None):
+        """`threshold`: least probability of a label that holds; None: 0.5.
+
+        Raises:
+            UserError: there is no label, or the model cannot score.
+        """
         if not labels or not all(labels):
             raise UserError("A classifier needs labels, none of them empty.")
-        self.threshold = threshold
+        self.threshold = 0.5 if threshold is None else threshold
         answers = {"yes": "", "no": ""}
         self._judges = {name: Classifier(model, answers, task=_holds(name, about)) for name, about in labels.items()}
 

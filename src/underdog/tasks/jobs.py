@@ -50,7 +50,10 @@ class Classify(OnTexts):
 
     labels: Mapping[str, str] = field(default_factory=dict)
     multi: bool = False
-    abstain: float = 0.0
+    abstain: float | None = None  # least probability of an answer; in a hierarchy of the level that is answered
+    least: float = (
+        0.0  # least confidence of the deepest label, as held-out rows set it: no level above stands in for it
+    )
     temperature: float = 1.0
 
     def open(self) -> Ready:
@@ -59,19 +62,22 @@ class Classify(OnTexts):
         if (Path(self.model) / ABOUT).exists():
             raise UserError(f"{self.model} was tuned to one label a text: leave out --multi.")
         model = open_model(self.model)
-        several = MultiClassifier(model, self.labels, self.abstain or 0.5)
+        several = MultiClassifier(model, self.labels, self.abstain)
         return self._ready(lambda text: {"labels": several(text)}, model.capabilities.parallel)
 
     def by(self, classifier: Classifier | Levels, parallel: int) -> Ready:
         """With a classifier that is open already."""
 
         def do(texts: Sequence[str]) -> list[dict[str, Any]]:
-            shares = [found.probabilities for found in classifier.classify(texts)]
-            return [classified(Classified(deepest(by_label, self.abstain), by_label)) for by_label in shares]
+            return [classified(self._answer(found.probabilities)) for found in classifier.classify(texts)]
 
         if isinstance(classifier, Levels):
             return self._ready_together(do)
         return self._ready(lambda text: do([text])[0], parallel)
+
+    def _answer(self, by_label: Mapping[str, float]) -> Classified:
+        found = Classified(deepest(by_label, self.abstain or 0.0), by_label)
+        return found if found.confidence >= self.least else replace(found, label=None)
 
 
 @dataclass(frozen=True)

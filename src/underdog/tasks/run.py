@@ -46,7 +46,7 @@ class HeldOut:
 
 
 def classify_file(
-    over: Over, model: str, labels: Sequence[str], multi: bool, abstain: float, held: HeldOut | None
+    over: Over, model: str, labels: Sequence[str], multi: bool, abstain: float | None, held: HeldOut | None
 ) -> str:
     job = Classify(over.column, model, pairs(labels), multi, abstain)
     if held is None:
@@ -54,7 +54,7 @@ def classify_file(
     if multi:
         raise UserError("--held-out sets the threshold of one label a text: leave out --multi.")
     judged = _judged(job, held)
-    job = replace(job, abstain=judged.held.threshold.value, temperature=judged.temperature)
+    job = replace(job, least=judged.held.threshold.value, temperature=judged.temperature)
     return f"{_over(over, job, job.by(judged.classifier, judged.parallel))}\n{_kept(judged.held, held)}"
 
 
