@@ -19,6 +19,7 @@ from underdog.generate.chat import Prompt
 from underdog.generate.footprint import header
 from underdog.generate.interface import CacheKind, Capabilities, Drawing, Sampling, Scored, Token
 from underdog.generate.llamacpp_server import LocalServer
+from underdog.generate.options import OptionError
 from underdog.generate.reading import CALL
 from underdog.generate.structure import Checker
 from underdog.tokens.infill import infill_ids
@@ -186,7 +187,7 @@ class LlamaCpp:
         """No text may forge a control token."""
         for text in (message.content, message.reasoning or ""):
             if self._tokenize(text, control=True) != self._tokenize(text, control=False):
-                raise UserError("A message holds one of the model's control tokens, written out.")
+                raise OptionError("messages", "A message holds one of the model's control tokens, written out.")
         return as_json(message)
 
 
