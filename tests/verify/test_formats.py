@@ -94,6 +94,8 @@ def test_code_comes_with_its_tests_and_a_solution_that_passes_them(load, tmp_pat
     write_problems(tmp_path / "again.jsonl", [human, mbpp])
     assert read_problems(tmp_path / "again.jsonl") == [human, mbpp]
     assert reference_answer(human).startswith("```python\nimport math")
+    (unsolved,) = load({**HUMANEVAL, "canonical_solution": None}).problems
+    assert reference_answer(unsolved) is None
 
 
 @pytest.mark.usefixtures("can_run_code")
@@ -108,6 +110,8 @@ def test_what_cannot_be_judged_is_named_and_set_aside(load):
         {"problem": "y?", "answer": "?!"},
         {"prompt": "x", "instruction_id_list": ["no:such"], "kwargs": [{}]},
         {"prompt": "x", "reward_model": {}},
+        {"prompt": "x", "reward_model": "rule"},
+        {"prompt": "x", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [["a"]]},
     )
     assert len(found.problems) == 1
     assert {one.line: one.why.split(":")[0][:30] for one in found.rejected} == {
@@ -118,6 +122,8 @@ def test_what_cannot_be_judged_is_named_and_set_aside(load):
         6: 'the answer "?!" is no mathemat',
         7: 'there is no instruction "no',
         8: '"reward_model" has no "ground_',
+        9: '"reward_model" has no "ground_',
+        10: '"kwargs" must hold objects',
     }
 
 

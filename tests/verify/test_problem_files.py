@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -83,6 +84,10 @@ SAYS = 'Each problem needs "prompt" and "answer" (docs/problems.md).'
         ),
         ({"prompt": "a", "answer": "b", "data": 5}, '"data" must be an object'),
         (
+            {"prompt": "a", "verifier": "code", "data": {"cases": ["x"]}},
+            'verifier "code" cannot judge this: in "data", x is not an object (docs/problems.md).',
+        ),
+        (
             {"prompt": "a", "answer": "1", "verifier": "expression"},
             'verifier "expression" cannot judge this: "data" lacks \'numbers\' (docs/problems.md).',
         ),
@@ -114,6 +119,11 @@ def test_files_that_cannot_be_read(tmp_path):
         read_problems(tmp_path / "none.jsonl")
     with pytest.raises(UserError, match="holds no problems"):
         read(tmp_path, "", "  ")
+    packed = bytearray(gzip.compress(b'{"prompt": "a", "answer": "1"}' * 99))
+    packed[12] ^= 255
+    (tmp_path / "torn.jsonl.gz").write_bytes(packed)
+    with pytest.raises(UserError, match=r"torn\.jsonl\.gz: "):
+        read_problems(tmp_path / "torn.jsonl.gz")
     (tmp_path / "latin.jsonl").write_bytes('{"prompt": "é"}'.encode("latin-1"))
     with pytest.raises(UserError, match="is not UTF-8"):
         read_problems(tmp_path / "latin.jsonl")

@@ -74,7 +74,7 @@ def _mathematics(question: str, answer: str, steps: str) -> Parts:
 
 
 def _verl(row: Row) -> Parts:
-    truth = (row["reward_model"] or {}).get("ground_truth")
+    truth = row["reward_model"].get("ground_truth") if isinstance(row["reward_model"], Mapping) else None
     if truth in (None, "", []):
         raise Unusable('"reward_model" has no "ground_truth"')
     if isinstance(truth, str) and truth.lstrip().startswith("{") and "inputs" in truth:

@@ -19,6 +19,8 @@ def check(data: Mapping[str, Any]) -> None:
     needs(data, instruction_id_list=list, kwargs=list)
     if len(data["instruction_id_list"]) != len(data["kwargs"]) or not data["kwargs"]:
         raise ValueError('"instruction_id_list" and "kwargs" must be of one length, and not empty')
+    if not all(isinstance(given, dict | None) for given in data["kwargs"]):
+        raise ValueError('"kwargs" must hold objects')
     for name, arguments in _instructions(data):
         if name not in KINDS:
             guess = nearest(name, KINDS)

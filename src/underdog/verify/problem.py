@@ -38,9 +38,9 @@ def reference_answer(problem: Problem) -> str | None:
     """The right answer, where one is written down."""
     if problem.worked:
         return problem.worked.answer
-    for place in (problem.data, problem.data.get("entry") or {}):
+    for place in (problem.data, problem.data.get("entry")):  # of code, "entry" is a function's name
         for name in ("answer", "solution"):
-            if isinstance(place.get(name), str):
+            if isinstance(place, Mapping) and isinstance(place.get(name), str):
                 return place[name]
     return None
 

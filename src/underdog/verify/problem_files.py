@@ -5,6 +5,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from underdog.verify import environment
 from underdog.verify.formats import Unusable, recognise
 from underdog.verify.problem import Outcome, Problem, reference_answer
 from underdog.verify.records import (
+    MALFORMED,
     NEEDS,
     Bad,
     parsed,
@@ -67,7 +69,7 @@ def load_problems(path: str | Path) -> Loaded:
             found.append((number, problem, read is not None))
         except Bad as bad:
             raise UserError(f"{path} line {number}: {bad}", hint=bad.hint) from bad
-        except (Unusable, ValueError, TypeError, SyntaxError) as why:
+        except (Unusable, *MALFORMED) as why:
             rejected.append(Rejected(number, str(why)))
     problems = [problem for _, problem, published in found if not published]
     good, bad = _judged([(number, problem) for number, problem, published in found if published])
@@ -121,7 +123,7 @@ def _lines(path: Path) -> list[str]:
         return data.decode("utf-8-sig").split("\n")  # not splitlines: JSON strings may hold U+2028
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 (byte {error.start}).", hint="Save it as UTF-8.") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: {why}.", hint="Check the name of the file.") from error
 

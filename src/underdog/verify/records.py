@@ -18,6 +18,10 @@ _OUR_ID = re.compile("[0-9a-f]{16}")
 _FIELDS = ("prompt", "answer", "reasoning", "verifier", "data", "domain", "task", "id", "metadata")
 
 
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, SyntaxError)
+"""What reading and checking a record raise where it is not made as they expect."""
+
+
 class Bad(Exception):
     """What is wrong with a line; the caller adds where."""
 
@@ -166,7 +170,7 @@ def _check(problem: Problem, answer: str | None) -> None:
         verdict = judge(problem, answer) if answer is not None else None
     except UserError as error:
         raise Bad(str(error), error.hint) from error
-    except (VerifierFailed, ValueError, TypeError, SyntaxError) as error:
+    except (VerifierFailed, *MALFORMED) as error:
         cause = error.__cause__ if isinstance(error, VerifierFailed) else error
         why = f'"data" lacks {cause}' if isinstance(cause, KeyError) else str(cause)
         raise Bad(f'verifier "{problem.verifier}" cannot judge this: {why} (docs/problems.md).') from error

@@ -129,6 +129,8 @@ def judge(problem: Problem, completion: str) -> Verdict:
 
 def needs(data: Mapping[str, Any], **kinds: type | tuple[type, ...]) -> None:
     """Raises ValueError unless `data` holds values of these kinds: what most checks begin with."""
+    if not isinstance(data, Mapping):
+        raise ValueError(f'in "data", {short(str(data))} is not an object')
     for name, kind in kinds.items():
         if not isinstance(data.get(name), kind):
             raise ValueError(f'"data" lacks "{name}"' if name not in data else f'"{name}" in "data" is of a wrong kind')
