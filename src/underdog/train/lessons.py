@@ -87,9 +87,7 @@ def pairs(teacher: Sequence[Rollout], student: Sequence[Rollout], margin: float)
         if better - worse >= margin:
             best = positive.completions[positive.rewards.index(better)]
             worst = negative.completions[negative.rewards.index(worse)]
-            groups.append(
-                Group(positive.prompt, [_signed(best.ids, 1.0, len(groups)), _signed(worst.ids, -1.0, len(groups))])
-            )
+            groups.append(Group(positive.prompt, [_signed(best.ids, 1.0), _signed(worst.ids, -1.0)]))
     if not groups:
         raise UserError(
             f"On {len(teacher)} problems the teacher is nowhere better than the student by {margin:g}: no pairs.",
@@ -104,5 +102,5 @@ def answers(
     return roll_out(engine, tokenizer, problems, sampling_of(settings, seed), settings.samples)
 
 
-def _signed(ids: Sequence[int], sign: float, pair: int) -> Answer:
-    return Answer(ids, {"sign": [sign] * len(ids), "pair": [float(pair)] * len(ids)})
+def _signed(ids: Sequence[int], sign: float) -> Answer:
+    return Answer(ids, {"sign": [sign] * len(ids)})

@@ -41,8 +41,8 @@ class Dpd:
     L_dpo is that of DPO (arXiv 2305.18290, equation 7) and a mean over pairs; L_pos and L_neg are the divergence from
     the teacher on the better and on the worse answer, each a mean over its tokens. A weight of 0 leaves its term out.
 
-    The batch carries, by token, `pair`, `sign` (1 in the better answer, -1 in the worse), `reference` (its
-    log-probability under the reference policy), what `Distil` reads; and the counts.
+    Its groups are pairs. The batch carries, by token, `sign` (1 in the better answer, -1 in the worse), `reference`
+    (its log-probability under the reference policy), what `Distil` reads; and the counts.
     """
 
     preference: float
@@ -61,7 +61,7 @@ class Dpd:
             targets_M = batch.targets_N[taught_M]
             logprobs_M, _ = target_logprobs(hidden_MD, model.lm_head.weight, targets_M)
             gain_M = sign_M * (logprobs_M - batch.extra["reference"][taught_M])
-            margins = _sums(gain_M, batch.extra["pair"][taught_M].long())
+            margins = _sums(gain_M, batch.extra["answer"][taught_M].long() // 2)
             loss["preference"] = self.preference * dpo(margins, self.dpo_beta).sum()
             watch["preferred"] = (margins > 0).float().sum()
             per |= {"preference": PAIRS, "preferred": PAIRS}
