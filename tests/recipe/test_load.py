@@ -274,7 +274,7 @@ def test_scales_that_cannot_be(resolve, scale):
 @pytest.mark.parametrize(
     ("text", "warned"),
     [
-        ("[reinforce]\nsteps = 0\nkl = 0.1\n[control]\nenabled = true", ["reinforce.kl", "control.enabled"]),
+        ("[reinforce]\nsteps = 0\nkl = 0.1\n[control]\nenabled = true", ["control.enabled", "reinforce.kl"]),
         ("[reinforce]\nsteps = 1\nkl = 0.1\n[control]\nenabled = true", []),
         (PHASES.replace('"own"', '"own"\npeak_lr = 1e-3'), ["pretrain.peak_lr"]),
         ("[pretrain]\npeak_lr = 1e-3", []),
@@ -282,8 +282,24 @@ def test_scales_that_cannot_be(resolve, scale):
         ("[reinforce.reset]\nevery = 0\non_stall = true\noptimizer = 'keep'", []),
         (
             "[refine]\nteachers = []\nrounds = 3\n[reconstruct]\nown = { steps = 3 }",
-            ["refine.rounds", "reconstruct.own"],
+            ["refine.rounds", "reconstruct.own.steps"],
         ),
+        ("[reinforce.reset]\nevery = 0\non_stall = false\non_kl = 0.5\noptimizer = 'keep'", []),
+        ("[reinforce]\nreset = { every = 0, on_stall = false, optimizer = 'keep' }", ["reinforce.reset.optimizer"]),
+        ("[reinforce]\nkl = 0.0\nreset = { on_kl = 0.5 }", ["reinforce.reset.on_kl"]),
+        ("[reinforce]\nkl = 0.0\nloss = { ratio = 'sequence', kl_estimator = 'k2' }", ["reinforce.loss.kl_estimator"]),
+        (
+            "[reinforce]\nkl = 0.0\nloss.kl_estimator = 'k2'\n[[reinforce.stage]]\nname = 'a'\nshare = 1.0\nkl = 0.1",
+            [],
+        ),
+        (
+            "[reinforce]\nentropy = { step = 0.01 }\nprofile = { low = 0.2 }",
+            ["reinforce.entropy.step", "reinforce.profile.low"],
+        ),
+        ("[sft]\nadapter = { rank = 16, precision = 'nf4' }", ["[sft.adapter] rank, precision"]),
+        ("[sft]\nadapter = { kind = 'lora', rank = 16 }", []),
+        ("[distill]\nsteps = 1\nteacher = 'a'\njsd_beta = 0.3", ["distill.jsd_beta"]),
+        ("[distill]\nsteps = 1\nteacher = 'a'\ndivergence = 'jsd'\njsd_beta = 0.3", []),
         ("[refine]\nteachers = ['a']\nrounds = 3", []),
         ("[reconstruct]\nteacher = 'a'\nsummary = true\nown.steps = 3", ["reconstruct.own.steps"]),
         ("[reconstruct]\nteacher = 'own'\nsummary = true\nown.steps = 3", ["reconstruct.summary"]),
@@ -291,8 +307,15 @@ def test_scales_that_cannot_be(resolve, scale):
 )
 def test_settings_without_effect_are_named_with_their_line(resolve, text, warned):
     warnings = resolve(text).warnings
-    assert [warning.split()[0] for warning in warnings] == warned
-    assert all(" line " in warning and " has no effect: " in warning for warning in warnings)
+    assert [warning.split(" (")[0] for warning in warnings] == warned
+    assert all(" line " in warning and " no effect: " in warning for warning in warnings)
+
+
+def test_a_stage_that_is_off_is_one_warning(resolve):
+    rest = "lr = 1e-4\nkl = 0.1\nclip = [0.2, 0.2]\nrollouts = 4\nprompts = 8\nminibatches = 1\n"
+    (warning,) = resolve(f"[reinforce]\nsteps = 0\n{rest}").warnings
+    named = "[reinforce] lr, kl, clip, rollouts and 2 more"
+    assert warning.startswith(named) and warning.endswith("line 3) have no effect: reinforce.steps is 0.")
 
 
 def test_a_switch_changes_settings_and_checks_them(resolve):

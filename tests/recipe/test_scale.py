@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from underdog.recipe.load import load_recipe
-from underdog.recipe.reinforcement import Reinforce, ReinforceStage, Reset
+from underdog.recipe.reinforcement import LengthReward, Reinforce, ReinforceStage, Reset, Shaping
 from underdog.recipe.scale import scaled
 from underdog.recipe.schema import Model, Phase, Pretrain, Problems, Rate, Recipe, Sft, Tokenizer
 from underdog.recipe.stages import stages as stages_of
@@ -162,3 +162,14 @@ def test_reinforcement_keeps_its_stages_and_its_rhythm():
     assert (small.steps, small.reset.every, small.validate_every) == (4, 1, 1)
     assert [len(stage.steps) for stage in stages_of(small)] == [2, 2]
     assert stages_of(small)[1].settings.max_new_tokens == 2 * small.max_new_tokens
+
+
+def test_shaping_shrinks_with_answers_and_steps():
+    length = LengthReward(high=0.2)  # on for 100 steps, off for 500
+    stages = [ReinforceStage(name="a", share=0.5), ReinforceStage(name="b", share=0.5, shaping=Shaping(overlong=4096))]
+    shaping = Shaping(overlong=2048, length=length)
+    whole = Reinforce(steps=2400, max_new_tokens=8192, shaping=shaping, stage=stages)
+    small = scaled(Recipe(model=Model(context=131_072), reinforce=whole), 1e-2).reinforce
+    first, last = (stage.settings.shaping for stage in stages_of(small))
+    assert first.overlong == pytest.approx(small.max_new_tokens / 4, abs=1) and last.overlong == 2 * first.overlong
+    assert first.length == last.length == LengthReward(high=0.2, on=1, off=5)

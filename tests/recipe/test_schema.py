@@ -43,6 +43,22 @@ def test_what_makes_no_sense_is_refused(values):
         Recipe.model_validate(values)
 
 
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"tokenizer": {"held_out": []}}, 'must name "top" or "high"'),
+        ({"tokenizer": {"held_out": ["medium"]}}, 'must name "top" or "high"'),
+        (
+            {"pretrain": {"phase": [{"name": "a", "share": 0.5, "lr": 1e-3, "mix": {"top": 1.0}}] * 2}},
+            'two tables of pretrain.phase are named "a"',
+        ),
+    ],
+)
+def test_what_a_later_stage_would_stumble_over_is_refused(values, complaint):
+    with pytest.raises(ValidationError, match=complaint):
+        Recipe.model_validate(values)
+
+
 def test_heads_must_fit():
     with pytest.raises(ValidationError, match=r"heads \(6\) must be a multiple of kv_heads \(4\)"):
         Model(heads=6, kv_heads=4)

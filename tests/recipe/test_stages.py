@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from underdog.recipe.reinforcement import Reinforce, ReinforceStage
+from underdog.recipe.reinforcement import LengthReward, PolicyLoss, Reinforce, ReinforceStage, Shaping
 from underdog.recipe.stages import stage_at, stages
 
 
@@ -29,6 +29,17 @@ def test_a_stage_changes_what_it_names_and_nothing_else():
     assert (cool.name, cool.settings.temperature, cool.settings.lr) == ("cool", 1.0, 1e-5)
 
 
+def test_tables_of_a_stage_change_what_they_name_too():
+    """Also after the recipe was written down and read again, which spells defaults out."""
+    whole = {"loss": {"advantage": "batch", "kl_estimator": "k2"}, "shaping": {"overlong": 32, "length": {"high": 1.0}}}
+    stage = {"name": "a", "share": 1.0, "loss": {"average": "sequence"}, "shaping": {"length": {"on": 5}}}
+    given = Reinforce.model_validate({**whole, "stage": [stage]})
+    for settings in (given, Reinforce.model_validate(given.model_dump())):
+        (only,) = stages(settings)
+        assert only.settings.loss == PolicyLoss(advantage="batch", kl_estimator="k2", average="sequence")
+        assert only.settings.shaping == Shaping(overlong=32, length=LengthReward(high=1.0, on=5))
+
+
 def test_shares_that_do_not_fill_the_run_are_refused():
     with pytest.raises(ValidationError, match=r"the shares of stage make 0.7, not 1"):
         Reinforce(stage=[ReinforceStage(name="half", share=0.7)])
@@ -39,6 +50,12 @@ def test_shares_that_do_not_fill_the_run_are_refused():
     [
         ({"mix": {"code": 0.5, "logic": 0.4}}, r"the shares of mix make 0\.9, not 1"),
         ({"stage": [{"name": "a", "share": 1.0, "mix": {"code": 0.5}}]}, 'mix of stage "a" make 0.5, not 1'),
+        ({"shaping": {"overlong": 129}}, "overlong, 129 tokens, is more than an answer may have, 128"),
+        (
+            {"shaping": {"overlong": 100}, "stage": [{"name": "a", "share": 1.0, "max_new_tokens": 64}]},
+            'stage "a": shaping.overlong, 100 tokens',
+        ),
+        ({"stage": [{"name": "a", "share": 0.5}] * 2}, 'two tables of stage are named "a"'),
         ({"engine": "vlm"}, '"vlm" is neither "built-in" nor "vllm" nor a URL'),
     ],
 )

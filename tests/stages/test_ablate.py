@@ -101,7 +101,8 @@ def test_distillation_is_judged_by_its_own_model(name, on, off, small, root, mad
 @pytest.mark.parametrize("name", SWITCHES)
 def test_both_arms_of_every_switch_are_recipes_and_differ(small, name):
     switch = SWITCHES[name]
-    recipe = small('refine.teachers=["base"]', "reconstruct.teacher=own")  # off unless said
+    off_unless_said = ('refine.teachers=["base"]', "reconstruct.teacher=own")
+    recipe = small(*off_unless_said, "reinforce.max_new_tokens=24")
     arms = {how: replaced(recipe, getattr(switch, how)).recipe for how in ("on", "off")}
     assert arms["on"] != arms["off"] or switch.until != switch.off_until != ""
 

@@ -1,7 +1,7 @@
 """What the sections of a recipe share: strictness, kinds of numbers, optimizers."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +26,12 @@ class Optimizer(Section):
     weight_decay: NotNegative = 0.1
     clip: Positive = 1.0
     """Largest global norm of the gradient."""
+
+
+def check_names(what: str, names: Sequence[str]) -> None:
+    """Raises ValueError: two of them are equal."""
+    if twice := [name for index, name in enumerate(names) if name in names[:index]]:
+        raise ValueError(f'two tables of {what} are named "{twice[0]}"')
 
 
 def check_shares(name: str, shares: Collection[float]) -> None:

@@ -9,14 +9,13 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from underdog.errors import UserError, did_you_mean, nearest
+from underdog.recipe.idle import idle_settings
 from underdog.recipe.phases import with_budget, with_phases
 from underdog.recipe.scale import scaled
 from underdog.recipe.schema import Recipe
-from underdog.recipe.synthesis import OWN
-from underdog.recipe.tables import above, flat, key_lines, merged, put, taken
+from underdog.recipe.tables import Origins, above, flat, key_lines, merged, origin, put, taken
 
 SET = "--set"
-Origins = dict[str, str]  # "sft.steps" -> "recipes/demo.toml line 41"
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), scale: float = 1.0) -
         before, recipe = dict(flat(recipe.model_dump(by_alias=True))), scaled(recipe, scale)
         after = flat(recipe.model_dump(by_alias=True))
         origins.update({key: f"--scale {scale:g}" for key, value in after if before.get(key) != value})
-    warnings = _without_effect(recipe, origins)
+    warnings = tuple(idle_settings(recipe, (key for key, _ in flat(values)), origins))
     return Resolved(_with_phases(recipe, origins), origins, warnings)
 
 
@@ -137,7 +136,7 @@ def _explained(error: Mapping[str, Any], origins: Origins) -> UserError:
     """One pydantic error as a sentence with file, line, key and the nearest right name."""
     path = [str(part) for part in error["loc"] if part not in _UNION]
     key = ".".join(path)
-    where = _origin(key, origins)
+    where = origin(key, origins)
     if error["type"] == "extra_forbidden":
         parent = _model_at(path[:-1])
         known = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
@@ -178,14 +177,6 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def _origin(key: str, origins: Origins) -> str:
-    """Where a key comes from: its own line, that of a value above it, of its header, or of a key below it."""
-    for name in above(key):
-        if found := origins.get(name) or origins.get(f"[{name}]"):
-            return found
-    return next((origin for name, origin in origins.items() if name.startswith(f"{key}.")), "the recipe")
-
-
 def _without(origins: Origins, keys: Iterable[str]) -> Origins:
     """The origins of all but these keys and what lies below them."""
     gone = set(keys)
@@ -193,74 +184,13 @@ def _without(origins: Origins, keys: Iterable[str]) -> Origins:
 
 
 def _with_budget(recipe: Recipe, origins: Origins) -> Recipe:
-    return with_budget(recipe, lambda key: _origin(key, origins), given="pretrain.tokens" in origins)
+    return with_budget(recipe, lambda key: origin(key, origins), given="pretrain.tokens" in origins)
 
 
 def _with_phases(recipe: Recipe, origins: Origins) -> Recipe:
     if recipe.pretrain.preset != "own" and not recipe.pretrain.phase:
         origins["pretrain.phase"] = f"preset {recipe.pretrain.preset}"
-    return with_phases(recipe, lambda key: _origin(key, origins))
-
-
-_PREPARED = ("off-policy", "dpd")
-_OF_METHODS = {
-    **dict.fromkeys(("prompts",), ("on-policy",)),
-    **dict.fromkeys(("batch_tokens", "problems", "samples", "cached"), _PREPARED),
-    **dict.fromkeys(("margin", "dpo_beta", "preference", "positive", "negative"), ("dpd",)),
-}
-_SWITCHES = ("refine.teachers", "reconstruct.teacher", "reinforce.steps", "distill.steps", "sft.adapter.kind")
-"""What turns a stage off is no setting without effect."""
-_BEFORE_SFT = ("model", "curate", "tokenizer", "pretrain")
-
-
-def _without_effect(recipe: Recipe, origins: Origins) -> tuple[str, ...]:
-    """Settings that were given and change nothing."""
-    rules = [
-        ("reinforce.", recipe.reinforce.steps == 0, "reinforce.steps is 0"),
-        *((f"{name}.", bool(recipe.base), "the run starts from base") for name in _BEFORE_SFT),
-        ("refine.", not recipe.refine.teachers, "refine.teachers is empty"),
-        ("reconstruct.", not recipe.reconstruct.teacher, "reconstruct.teacher is empty"),
-        (
-            "reconstruct.own.",
-            bool(recipe.reconstruct.teacher) and OWN not in recipe.reconstruct.models,
-            f'neither teacher nor judge is "{OWN}"',
-        ),
-        ("reconstruct.summary", recipe.reconstruct.teacher == OWN, f'the teacher is "{OWN}"'),
-        ("distill.", recipe.distill.steps == 0, "distill.steps is 0"),
-        *(
-            (
-                f"distill.{key}",
-                bool(recipe.distill.steps) and recipe.distill.method not in methods,
-                f"the method is {recipe.distill.method}",
-            )
-            for key, methods in _OF_METHODS.items()
-        ),
-        ("sft.adapter.", recipe.sft.adapter.kind == "none", "sft.adapter.kind is none"),
-        (
-            "control.",
-            recipe.reinforce.steps == recipe.distill.steps == 0,
-            "there is neither reinforcement nor distillation to compare with",
-        ),
-        (
-            "pretrain.peak_lr",
-            recipe.pretrain.preset == "own",
-            'the phases of preset "own" hold their own rates',
-        ),
-        ("reinforce.entropy.", recipe.reinforce.entropy.target == 0, "reinforce.entropy.target is 0"),
-        ("reinforce.profile.", recipe.reinforce.profile.samples == 0, "reinforce.profile.samples is 0"),
-        ("reinforce.loss.kl_estimator", recipe.reinforce.kl == 0, "reinforce.kl is 0"),
-        (
-            "reinforce.reset.optimizer",
-            not (recipe.reinforce.reset.every or recipe.reinforce.reset.on_stall),
-            "resets are off",
-        ),
-    ]
-    return tuple(
-        f"{key} ({origin}) has no effect: {why}."
-        for key, origin in origins.items()
-        for prefix, idle, why in rules
-        if idle and key.startswith(prefix) and key not in _SWITCHES
-    )
+    return with_phases(recipe, lambda key: origin(key, origins))
 
 
 def _recipes_beside(path: Path) -> str | None:

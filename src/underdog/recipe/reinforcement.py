@@ -1,10 +1,20 @@
 """The section [reinforce]: the loop, the loss family, shaping, stages and resets."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
-from underdog.recipe.common import Below1, Count, NotNegative, Optimizer, Positive, Section, Share, check_shares
+from underdog.recipe.common import (
+    Below1,
+    Count,
+    NotNegative,
+    Optimizer,
+    Positive,
+    Section,
+    Share,
+    check_names,
+    check_shares,
+)
 
 BUILT_IN = "built-in"
 """The engine in the trainer's own process."""
@@ -14,7 +24,7 @@ class Reset(Section):
     """ProRL: the reference policy becomes the current one, so that learning can go on."""
 
     every: Annotated[int, Field(ge=0)] = 40
-    """Updates between resets; 0 = never by count."""
+    """Steps between resets; 0 = never by count."""
     on_stall: bool = True
     """Also when validation has not risen since the reset before."""
     on_kl: NotNegative = 0.0
@@ -114,6 +124,11 @@ class ReinforceStage(Section):
     loss: PolicyLoss | None = None
     shaping: Shaping | None = None
 
+    @field_serializer("loss", "shaping")
+    def _only_what_is_named(self, given: Section | None) -> dict[str, Any] | None:
+        """Defaults that were written out would hide what [reinforce] says."""
+        return given and given.model_dump(exclude_unset=True)
+
 
 class Reinforce(Section):
     """Prolonged reinforcement learning with verified rewards (ProRL, arXiv 2505.24864)."""
@@ -165,4 +180,33 @@ class Reinforce(Section):
         for stage in self.stage:
             check_shares(f'mix of stage "{stage.name}"', (stage.mix or {}).values())
         check_shares("stage", [stage.share for stage in self.stage])
+        check_names("stage", [stage.name for stage in self.stage])
         return self
+
+    @model_validator(mode="after")
+    def _penalties_fit(self) -> "Reinforce":
+        for where, given in [("", self), *((f'stage "{one.name}": ', self.of_stage(one)) for one in self.stage)]:
+            if given.shaping.overlong > given.max_new_tokens:
+                raise ValueError(
+                    f"{where}shaping.overlong, {given.shaping.overlong} tokens, is more than an answer may have, "
+                    f"{given.max_new_tokens}"
+                )
+        return self
+
+    def of_stage(self, stage: ReinforceStage) -> "Reinforce":
+        """What holds in a stage: what it names over the rest, in its tables too."""
+        return _over(self, stage)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def _over(base: S, change: Section) -> S:
+    """The settings that `change` names, laid over those of the same name in `base`."""
+    named = {name: getattr(change, name) for name in type(base).model_fields if name in change.model_fields_set}
+    update = {
+        name: _over(getattr(base, name), value) if isinstance(value, Section) else value
+        for name, value in named.items()
+        if value is not None
+    }
+    return base.model_copy(update=update)

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from underdog.errors import UserError
-from underdog.recipe.reinforcement import Reinforce, ReinforceStage
+from underdog.recipe.reinforcement import Reinforce, ReinforceStage, Shaping
 from underdog.recipe.schema import Model, Phase, Pretrain, Rate, Recipe
 
 FEWEST_STEPS = 100  # of pretraining: fewer learn next to nothing, whatever the batch
@@ -112,27 +112,54 @@ def _scaled_phase(phase: Phase, scale: float, of_tokens: float) -> Phase:
 def _scaled_reinforce(reinforce: Reinforce, context: int, scale: float) -> dict[str, Any]:
     steps = _whole(reinforce.steps, scale, max(3, 2 * len(reinforce.stage)))
     per_step = steps / reinforce.steps  # what happens every so many steps happens as often in the whole run
+    answer = _answer(reinforce.max_new_tokens, context, scale)
     return {
         "steps": steps,
         "prompts": _whole(reinforce.prompts, scale**0.25, 8),
         "lr": _rate(reinforce.lr, scale),
-        "max_new_tokens": _answer(reinforce.max_new_tokens, context, scale),
+        "max_new_tokens": answer,
+        "shaping": _scaled_shaping(_spelled_out(reinforce.shaping), answer / reinforce.max_new_tokens, per_step),
         "validate_every": _whole(reinforce.validate_every, per_step, 1),
         "reset": reinforce.reset.model_copy(
             update={"every": reinforce.reset.every and _whole(reinforce.reset.every, per_step, 1)}
         ),
-        "stage": [_scaled_stage(stage, context, scale) for stage in reinforce.stage],
+        "stage": [_scaled_stage(stage, reinforce, context, scale, per_step) for stage in reinforce.stage],
     }
 
 
-def _scaled_stage(stage: ReinforceStage, context: int, scale: float) -> ReinforceStage:
+def _scaled_stage(
+    stage: ReinforceStage, reinforce: Reinforce, context: int, scale: float, per_step: float
+) -> ReinforceStage:
+    limit = stage.max_new_tokens or reinforce.max_new_tokens
+    answer = _answer(limit, context, scale)
     return stage.model_copy(
         update={
             "prompts": stage.prompts and _whole(stage.prompts, scale**0.25, 8),
             "lr": stage.lr and _rate(stage.lr, scale),
-            "max_new_tokens": stage.max_new_tokens and _answer(stage.max_new_tokens, context, scale),
+            "max_new_tokens": stage.max_new_tokens and answer,
+            "shaping": stage.shaping and _scaled_shaping(stage.shaping, answer / limit, per_step),
         }
     )
+
+
+def _scaled_shaping(shaping: Shaping, per_token: float, per_step: float) -> Shaping:
+    """What is said in it: a stage leaves the rest to [reinforce]."""
+    length = shaping.length
+    rhythm = {"on": _whole(length.on, per_step, 1), "off": length.off and _whole(length.off, per_step, 1)}
+    changed = {
+        "overlong": shaping.overlong and _whole(shaping.overlong, per_token, 1),
+        "length": length.model_copy(update=_of(rhythm, length.model_fields_set)),
+    }
+    return shaping.model_copy(update=_of(changed, shaping.model_fields_set))
+
+
+def _spelled_out(shaping: Shaping) -> Shaping:
+    """With its defaults as if they had been said."""
+    return Shaping.model_validate(shaping.model_dump())
+
+
+def _of(values: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _rate(lr: float, scale: float) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from underdog.recipe.common import Below1, Count, NotNegative, Optimizer, Positive, Section, Share
+from underdog.recipe.common import Below1, Count, NotNegative, Optimizer, Positive, Section, Share, check_names
 from underdog.recipe.reinforcement import Reinforce
 from underdog.recipe.synthesis import Reconstruct, Refine
 from underdog.recipe.teaching import Distill, Sft
@@ -16,6 +16,8 @@ from underdog.recipe.teaching import Distill, Sft
 Tier = Literal["top", "high", "medium"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 """Of the curated text, best first."""
+GOOD: tuple[Tier, ...] = ("high", "top")
+"""Tiers of the text that the main held-out loss is on."""
 ADDED = ("arithmetic", "demonstrations")
 """What a phase can mix in beside curated text: tables of elementary facts, and the worked problems as chats."""
 
@@ -121,9 +123,17 @@ class Tokenizer(Section):
     splitter: Literal["qwen2", "llama-bpe", "gpt-2"] = "qwen2"
     """Pre-tokenizer pattern, by the name that llama.cpp knows it by."""
     held_out: list[Tier] = ["top", "high"]
-    """Tiers of which some documents are read by no phase: the loss on them is reported tier by tier."""
+    """Tiers of which some documents are read by no phase: the loss on them is reported tier by tier, and by phase on
+    good text, top and high."""
     held_out_share: Annotated[float, Field(gt=0, lt=1)] = 0.03
     """Of the documents of those tiers."""
+
+    @field_validator("held_out")
+    @classmethod
+    def _holds_good_text_out(cls, held_out: list[Tier]) -> list[Tier]:
+        if not set(held_out) & set(GOOD):
+            raise ValueError('must name "top" or "high": the loss of a phase is that on good text')
+        return held_out
 
 
 class Rate(Section):
@@ -190,6 +200,11 @@ class Pretrain(Section):
     average: Below1 = 0.0
     """Decay of a moving average of the weights, step by step through the last phase; the checkpoint then holds the
     average. It begins as the plain mean of the phase's first 1 / (1 - average) steps. 0 = off."""
+
+    @model_validator(mode="after")
+    def _phases_have_names_of_their_own(self) -> "Pretrain":
+        check_names("pretrain.phase", [phase.name for phase in self.phase])
+        return self
 
 
 class Control(Section):

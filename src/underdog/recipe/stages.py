@@ -27,8 +27,7 @@ def _stages(settings: Reinforce) -> Iterator[Stage]:
     for change in settings.stage:
         done += change.share
         last = round(done * settings.steps)
-        changed = {key: value for key, value in change if value is not None and key not in ("name", "share")}
-        yield Stage(change.name, range(first, last), settings.model_copy(update=changed))
+        yield Stage(change.name, range(first, last), settings.of_stage(change))
         first = last
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from underdog.errors import UserError
 
+Origins = dict[str, str]  # "sft.steps" -> "recipes/demo.toml line 41"
+
 
 def key_lines(text: str) -> dict[str, int]:
     """The line of each key of a TOML text by dotted name, and of each header as "[section]".
@@ -45,6 +47,14 @@ def above(key: str) -> Iterator[str]:
     while "." in key:
         key = key.rpartition(".")[0]
         yield key
+
+
+def origin(key: str, origins: Origins) -> str:
+    """Where a key comes from: its own line, that of a value above it, of its header, or of a key below it."""
+    for name in above(key):
+        if found := origins.get(name) or origins.get(f"[{name}]"):
+            return found
+    return next((where for name, where in origins.items() if name.startswith(f"{key}.")), "the recipe")
 
 
 def put(values: dict[str, Any], key: str, value: Any, what: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from underdog.artifacts.runs import RECORD
@@ -14,7 +15,7 @@ from underdog.stages.pipeline import STORE, Run, open_run
 
 def warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
-        Console(stderr=True).print(f"[yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
 
 
 def show_settings(resolved: Resolved) -> None:
@@ -24,7 +25,7 @@ def show_settings(resolved: Resolved) -> None:
         table.add_column(column, overflow="fold")
     for key, value, origin in resolved.settings():
         style = "dim" if origin == "default" else ""
-        table.add_row(key, _shown(value), origin, style=style)
+        table.add_row(*map(escape, (key, _shown(value), origin)), style=style)
     Console().print(table)
 
 

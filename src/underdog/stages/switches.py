@@ -126,7 +126,7 @@ SWITCHES = {
             "reset",
             "resets of the reference policy",
             {},
-            {"reinforce.reset.every": 0, "reinforce.reset.on_stall": False},
+            {"reinforce.reset.every": 0, "reinforce.reset.on_stall": False, "reinforce.reset.on_kl": 0.0},
             "evaluate-reinforce",
         ),
         Switch(

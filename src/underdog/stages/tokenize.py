@@ -4,6 +4,7 @@ import hashlib
 
 from underdog.artifacts.store import Artifact, Draft
 from underdog.errors import UserError
+from underdog.recipe.schema import GOOD
 from underdog.recipe.schema import Tokenizer as Settings
 from underdog.text.arithmetic import tables
 from underdog.text.corpus import read_tier
@@ -15,7 +16,6 @@ from underdog.tokens.tokenizer import Tokenizer
 from underdog.verify.problem import Problem
 from underdog.verify.problem_files import read_problems
 
-GOOD = ("high", "top")  # tiers of the text that the main held-out loss is on
 TABLES_SEED = 0  # the order of the facts; the tables themselves hold no chance
 
 
