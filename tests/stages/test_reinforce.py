@@ -71,7 +71,7 @@ def test_seeds_and_nothing_else_change_the_weights(improve, start):
 def test_resets_move_the_reference(improve, optimizer):
     """At the policy itself the penalty is 0; a reset brings it back there."""
     reset = Reset(every=2, on_stall=False, optimizer=optimizer)
-    artifact = improve(steps=5, validate_every=2, reset=reset, kl=0.01, lr=1e-3, minibatches=1)
+    artifact = improve(steps=5, validate_every=3, reset=reset, kl=0.01, lr=1e-3, minibatches=1)
     log = artifact.log()
     assert [record["step"] for record in log if "reset" in record] == [2, 4]
     distance = {record["step"]: record["kl_to_reference"] for record in log if "kl_to_reference" in record}
@@ -85,9 +85,17 @@ def test_without_a_penalty_there_is_no_reference(improve):
     assert not any("kl_to_reference" in record for record in log)
 
 
-def test_a_step_without_informative_groups_trains_nothing(improve, start):
+def test_a_reset_by_kl_is_told_with_the_step_that_it_follows(improve):
+    """The state before the next step holds it: a run that goes on from there keeps the line."""
+    log = improve(steps=3, reset=Reset(every=0, on_stall=False, on_kl=1e-9), kl=0.01, lr=1e-3, minibatches=2).log()
+    steps = [record["step"] for record in log if "reset" in record]
+    assert steps == [record["step"] for record in log if record.get("kl_to_reference", 0) > 1e-9] != []
+
+
+@pytest.mark.parametrize("advantage", ["group", "centred", "batch"])
+def test_a_step_without_informative_groups_trains_nothing(improve, start, advantage):
     """Answers of one token, the closing one or any other, earn nothing, all of them."""
-    artifact = improve(max_new_tokens=1)
+    artifact = improve(max_new_tokens=1, loss=PolicyLoss(advantage=advantage))
     assert [record["kept"] for record in artifact.log() if "kept" in record] == [0, 0]
     assert torch.equal(weights(artifact), weights(start))
 

@@ -7,16 +7,18 @@ from underdog.train.resets import Resets
 def run(settings, looks, memory=None):
     """Looks are (step, validation); returns the steps at which a reset was due, with the reasons."""
     resets = Resets(settings, {} if memory is None else memory)
-    found = [(step, resets.due(step, score)) for step, score in looks]
+    found = []
+    for step, score in looks:
+        resets.look(score)
+        found += [(step, resets.stalled(step)), (step, resets.due(step))]
     return [(step, why) for step, why in found if why]
 
 
 def test_resets_by_count():
-    rising = [(step, step / 100) for step in range(0, 100, 10)]
-    assert [step for step, _ in run(Reset(every=40), rising)] == [40, 80]
-    assert run(Reset(every=40), rising)[0][1] == "40 steps since the last"
-    assert [step for step, _ in run(Reset(every=25), rising)] == [30, 60, 90]  # at the first look from then on
-    assert run(Reset(every=0), rising) == []
+    resets = Resets(Reset(every=25), {})
+    found = [(step, why) for step in range(60) if (why := resets.due(step))]
+    assert found == [(25, "25 steps since the last"), (50, "25 steps since the last")]
+    assert not any(Resets(Reset(every=0), {}).due(step) for step in range(60))
 
 
 def test_a_stall_is_two_looks_without_a_new_best():
@@ -54,6 +56,8 @@ def test_a_spike_of_the_kl_is_a_reason():
 
 def test_a_collapse_is_a_fall_to_a_share_of_the_best():
     resets = Resets(Reset(rollback=0.5), {})
-    assert resets.is_best(0.6) and not resets.collapsed(0.3)
-    assert not resets.is_best(0.2) and resets.collapsed(0.2)
-    assert not Resets(Reset(rollback=0.0), {"best_validation": 0.9}).collapsed(0.0)
+    assert resets.look(0.6) and not resets.collapsed()
+    assert not resets.look(0.3) and not resets.collapsed()
+    assert not resets.look(0.2) and resets.collapsed()
+    forgiving = Resets(Reset(rollback=0.0), {"best_validation": 0.9})
+    assert not forgiving.look(0.0) and not forgiving.collapsed()

@@ -258,6 +258,7 @@ def _distill(r: Recipe) -> Stage:
         ("sft", "problems"),
         lambda p, out: distill(r.distill, seed, p["sft"], p["problems"], out),
         seed,
+        version=2,
     )
 
 
@@ -273,6 +274,7 @@ def _reinforce(r: Recipe, learner: str) -> Stage:
             r.reinforce, seed, p[learner], p["problems"], out, strategy_for_policy(r.compute, engine)
         ),
         seed,
+        version=2,
         shared=Shared.COPIES if engine == BUILT_IN else Shared.SLICES,
     )
 

@@ -96,16 +96,15 @@ class Loop:
     def look(self, step: int, score: float) -> None:
         """Acts on a fresh validation score: keeps the best policy, brings it back after a collapse, resets."""
         self.out.log(step=step, validation=score)
-        if self.resets.is_best(score):
+        if self.resets.look(score):
             if self.best:
                 self.trainer.copy_to(self.best)
-        elif self.best and self.resets.collapsed(score):
+        elif self.best and self.resets.collapsed():
             self.trainer.copy_from(self.best)
             self.trainer.clear_optimizer()
             why = f"validation collapsed to {score:.3f}: back to the best policy"
-            self._reset(step, self.resets.note(step, score, why))
-        if why := self.resets.due(step, score):
-            self._reset(step, why)
+            self._reset(step, self.resets.note(step, why))
+        self._reset(step, self.resets.stalled(step))
 
     def compare(self, problems: Sequence[Problem], settings: Reinforce) -> None:
         """Refuses a sampler that is plainly another model than the trainer's, by a few short answers of it."""
@@ -120,6 +119,7 @@ class Loop:
     def learn(self, step: int, stage: Stage, pool: Pool) -> None:
         """Rollouts, rewards, and the updates that they give."""
         now, within = stage.settings, step - stage.steps.start
+        self._reset(step, self.resets.due(step))
         kept, seen = self.sampler.collect(pool, now, step)
         self.trainer.objective = objective(now, self.memory)
         work = [
@@ -135,10 +135,13 @@ class Loop:
         if step % self.settings.validate_every == 0:
             self.out.log(step=step, rollouts=examples(seen, self.sampler.tokenizer))
         self.out.progress(step + 1, self.settings.steps, f"reward {summary['reward']:.3f}")
-        if why := self.resets.spiked(step + 1, figures.get("kl_to_reference", 0.0)):
-            self._reset(step + 1, why)
+        # The state before the next step holds this reset, so its line in the log belongs to this one.
+        self._reset(step, self.resets.spiked(step + 1, figures.get("kl_to_reference", 0.0)))
 
-    def _reset(self, step: int, why: str) -> None:
+    def _reset(self, step: int, why: str | None) -> None:
+        """Makes the reset for which there is a reason."""
+        if not why:
+            return
         self.trainer.copy_to(self.reference)
         if self.settings.reset.optimizer == "clear":
             self.trainer.clear_optimizer()

@@ -16,40 +16,43 @@ class Resets:
     settings: Reset
     memory: dict[str, Any]
 
-    def is_best(self, validation: float) -> bool:
-        """Whether no look of the whole run was better; notes the score."""
+    def look(self, validation: float) -> bool:
+        """Takes note of a fresh validation score; whether none of the whole run was better."""
+        self._record()["newest"] = validation
         best = self.memory.get("best_validation")
         if best is not None and validation < best:
             return False
         self.memory["best_validation"] = validation
         return True
 
-    def collapsed(self, validation: float) -> bool:
-        return validation < self.settings.rollback * self.memory.get("best_validation", 0.0)
+    def collapsed(self) -> bool:
+        return self._record()["newest"] < self.settings.rollback * self.memory.get("best_validation", 0.0)
 
-    def due(self, step: int, validation: float) -> str | None:
-        """Why a reset is due before this step, given a fresh validation score; None when it is not."""
-        record = self._record(validation)
-        if validation > record["best"]:
-            record.update(best=validation, stale=0)
+    def stalled(self, step: int) -> str | None:
+        """Why the newest score makes a reset due before this step; None when it does not."""
+        record = self._record()
+        if record["newest"] > record["best"]:
+            record.update(best=record["newest"], stale=0)
         elif step > record["last"]:
             record["stale"] += 1
-        if self.settings.every and step - record["last"] >= self.settings.every:
-            return self.note(step, validation, f"{step - record['last']} steps since the last")
         if self.settings.on_stall and record["stale"] >= PATIENCE:
-            return self.note(step, validation, f"validation has not risen in {record['stale']} looks")
+            return self.note(step, f"validation has not risen in {record['stale']} looks")
         return None
 
-    def spiked(self, step: int, kl: float) -> str | None:
-        """Why a reset is due before this step, given the last one's mean KL to the reference (nats a token)."""
-        if not self.settings.on_kl or kl <= self.settings.on_kl:
-            return None
-        return self.note(step, self._record(0.0)["best"], f"KL to the reference rose to {kl:.3g}")
+    def due(self, step: int) -> str | None:
+        """The same by the count of steps."""
+        since = step - self._record()["last"]
+        return self.note(step, f"{since} steps since the last") if 0 < self.settings.every <= since else None
 
-    def note(self, step: int, validation: float, why: str) -> str:
-        """Counts from here on: a reset was made before this step, at this score."""
-        self._record(validation).update(last=step, best=validation, stale=0)
+    def spiked(self, step: int, kl: float) -> str | None:
+        """The same by the mean KL to the reference (nats a token) in the step before."""
+        return self.note(step, f"KL to the reference rose to {kl:.3g}") if 0 < self.settings.on_kl < kl else None
+
+    def note(self, step: int, why: str) -> str:
+        """Counts from here on: a reset was made before this step, and the newest score is the one to beat."""
+        record = self._record()
+        record.update(last=step, best=record["newest"], stale=0)
         return why
 
-    def _record(self, validation: float) -> dict[str, Any]:
-        return self.memory.setdefault("resets", {"last": 0, "best": validation, "stale": 0})
+    def _record(self) -> dict[str, Any]:
+        return self.memory.setdefault("resets", {"last": 0, "best": -1.0, "newest": -1.0, "stale": 0})

@@ -41,6 +41,8 @@ def advantages(groups: Sequence[Rewards], kind: str) -> list[list[float]]:
     `group`: (R - mean) / std over the group, std of the population (GRPO). `centred`: R - mean (Dr. GRPO, arXiv
     2503.20783). `batch`: R - mean, then (x - mean) / std over all groups (REINFORCE++-baseline, arXiv 2501.03262).
     """
+    if not groups:  # a step where no group was informative
+        return []
     centred = [_centred(rewards) for rewards in groups]
     if kind == "centred":
         return centred
