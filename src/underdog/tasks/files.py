@@ -2,6 +2,7 @@
 
 import csv
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,22 +25,31 @@ def read_table(path: Path) -> list[Row]:
 
         try:
             return pq.read_table(path).to_pylist()
-        except pa.ArrowException as problem:
+        except (pa.ArrowException, OSError) as problem:
             raise UserError(f"{path} is not a Parquet file: {problem}.") from None
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             return list(_csv(path, lines) if path.suffix == ".csv" else _json_lines(path, lines))
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8.") from None
+    except OSError as problem:
+        raise UserError(f"{path} cannot be read: {problem.strerror}.") from None
 
 
 def _csv(path: Path, lines: Any) -> Iterator[Row]:
-    rows = csv.DictReader(lines, strict=True)
+    csv.field_size_limit(2**31 - 1)  # a field may be a book
+    rows = csv.reader(lines, strict=True)
     try:
-        for row in rows:
-            if None in row or None in row.values():
+        names = next(rows, [])
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f'{path} names two columns "{twice[0]}".', hint="Give one of them another name.")
+        for fields in rows:
+            if not fields and len(names) > 1:
+                continue
+            fields = fields or [""]  # in a table of one column an empty line is an empty text
+            if len(fields) != len(names):
                 raise UserError(f"{path} line {rows.line_num}: it has not as many fields as the first line names.")
-            yield row
+            yield dict(zip(names, fields, strict=True))
     except csv.Error as problem:
         raise UserError(f"{path} line {rows.line_num}: {problem}.") from None
 
@@ -54,7 +64,12 @@ def _json_lines(path: Path, lines: Any) -> Iterator[Row]:
             raise UserError(f"{path} line {number}: {problem}.") from None
         if not isinstance(row, dict):
             raise UserError(f"{path} line {number} is no JSON object.")
-        yield row
+        yield whole(row) if "\\ud" in line.lower() else row
+
+
+def whole(value: Any) -> Any:
+    """JSON in which half a character, which no tokenizer and no file takes, has become "?"."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def texts_of(rows: Sequence[Row], column: str, path: Path, may_lack: bool = False) -> list[str]:
@@ -89,20 +104,38 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
                     {name: as_json(value, dict | list | bool) for name, value in row.items()} for row in rows
                 )
             else:
-                out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                out.writelines(as_json(row) + "\n" for row in rows)
     beside.replace(path)
 
 
 def _column(values: Sequence[Any]) -> Any:
-    """As Arrow types it; values of several types become JSON."""
+    """As Arrow types it; values of several types, and those that Parquet has no type for, become JSON."""
     import pyarrow as pa
 
     try:
-        return pa.array(values)
-    except pa.ArrowException:
-        return pa.array([None if value is None else as_json(value, object) for value in values])
+        column = pa.array(values)
+        if not _hollow(column.type):
+            return column
+    except (pa.ArrowException, OverflowError):
+        pass
+    return pa.array([None if value is None else as_json(value, object) for value in values])
+
+
+def _hollow(kind: Any) -> bool:
+    """Whether a type has an object without fields in it, which Parquet cannot hold."""
+    import pyarrow as pa
+
+    inner = [kind.field(index).type for index in range(kind.num_fields)]
+    return (pa.types.is_struct(kind) and not inner) or any(map(_hollow, inner))
 
 
 def as_json(value: Any, kinds: Any = dict | list) -> Any:
     """Values of these kinds as JSON, others as they are."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, kinds) else value
+    return json.dumps(value, ensure_ascii=False, default=_plain) if isinstance(value, kinds) else value
+
+
+def _plain(value: Any) -> str:
+    """What Parquet holds and JSON does not: bytes in base 64, times in ISO 8601, decimals digit for digit."""
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
