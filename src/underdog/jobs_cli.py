@@ -156,7 +156,7 @@ def normalize(
     from underdog.tasks.run import Over, normalize_file
 
     place = Place(tuple(language), region, now or _today(), prefer)
-    print(normalize_file(Over(file, out, "", workers), columns, place, model, tone))
+    print(normalize_file(Over(file, out, "", workers), columns, place, model, tone, today=now is None))
 
 
 def dialog(
@@ -180,7 +180,7 @@ def dialog(
     if file is None:
         talk(model, script, now or datetime.now().replace(microsecond=0))
     else:
-        print(dialog_file(Over(file, out, column, workers), model, script, now or _today()))
+        print(dialog_file(Over(file, out, column, workers), model, script, now or _today(), today=now is None))
 
 
 def complete(

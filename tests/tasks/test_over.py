@@ -1,10 +1,9 @@
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pytest
 
@@ -12,7 +11,7 @@ from underdog.errors import UserError
 from underdog.generate.options import OptionError
 from underdog.tasks.crew import Ready, work_through
 from underdog.tasks.files import read_table
-from underdog.tasks.over import failures, run_over
+from underdog.tasks.over import begun, failures, run_over
 
 ROWS = [{"text": str(i)} for i in range(6)]
 
@@ -79,36 +78,40 @@ def test_other_settings_begin_anew(tmp_path):
     assert job.seen == ["0", "1", "2"]
 
 
-SLOW = """
-import sys, time
+DIES = """
+import os, signal, sys
 from pathlib import Path
 from underdog.tasks.crew import Ready
 from underdog.tasks.over import run_over
 
-class Slow:
-    name, columns = "slow", ("text",)
-    def open(self):
-        return Ready(lambda row: time.sleep(0.01) or {"done": row["text"]})
+left = int(sys.argv[2])
 
-run_over([{"text": str(i)} for i in range(int(sys.argv[2]))], Slow(), Path(sys.argv[1]), {})
+class Dies:
+    name, columns = "dies", ("text",)
+    def open(self):
+        return Ready(self.do)
+
+    def do(self, row):
+        global left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"done": row["text"]}
+
+run_over([{"text": str(i)} for i in range(200)], Dies(), Path(sys.argv[1]), {})
 """
 
 
 def test_a_killed_job_goes_on(tmp_path):
-    out = tmp_path / "out.jsonl"
-    command = [sys.executable, "-c", SLOW, str(out), "200"]
-    running = subprocess.Popen(command, env=os.environ)
-    part = tmp_path / "out.jsonl.part"
-    while not part.exists() or part.read_text().count("\n") < 20:
-        assert running.poll() is None
-        time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
-    done = part.read_text().count("\n") - 1
-    started = time.monotonic()
-    subprocess.run(command, check=True)
-    assert [row["done"] for row in read_table(out)] == [str(i) for i in range(200)]
-    assert 20 <= done + 1 < 200 and not part.exists() and time.monotonic() - started < 60
+    out, part = tmp_path / "out.jsonl", tmp_path / "out.jsonl.part"
+
+    def run(rows):
+        return subprocess.run([sys.executable, "-c", DIES, out, str(rows)], check=False).returncode
+
+    assert run(50) == -signal.SIGKILL
+    assert part.read_text().count("\n") == 1 + 49 and not out.exists()
+    assert run(152) == 0  # the 151 rows that were left
+    assert [row["done"] for row in read_table(out)] == [str(i) for i in range(200)] and not part.exists()
 
 
 @pytest.mark.parametrize("parallel", [1, 4])
@@ -136,6 +139,37 @@ def test_a_refused_row_says_why_and_no_column_is_written_over(kind, tmp_path):
     assert rows[2]["error"].startswith("The conversation") and not rows[3].get("error")
     nested = [row.get("lengths_text") for row in rows][3]
     assert (nested if kind == "jsonl" else json.loads(nested)) == {"a": 1}
+
+
+def test_a_job_over_its_own_results_writes_over_none_of_them(tmp_path):
+    rows = [{"length": "mine", "lengths_length": "yours"}]
+
+    class Job(Lengths):
+        def do(self, row):
+            return {"length": 1, "lengths_length_2": "\ud83d"}
+
+    run_over(rows, Job(), tmp_path / "out.jsonl", {})
+    (row,) = read_table(tmp_path / "out.jsonl")
+    assert row == {**rows[0], "lengths_length_2": 1, "lengths_lengths_length_2": "?"}
+
+
+def test_what_goes_on_counts_from_the_day_when_it_was_begun(tmp_path):
+    out, day = tmp_path / "out.jsonl", datetime(2026, 11, 22)
+
+    def settings(now, tone="a"):
+        return {"now": now, "tone": tone}
+
+    assert begun(out, ROWS, settings) is None
+    with pytest.raises(KeyboardInterrupt):
+        run_over(ROWS, Lengths(stop=4), out, settings(day))
+    assert begun(out, ROWS, settings) == day
+    assert begun(out, ROWS[1:], settings) is None and begun(out, ROWS, lambda now: settings(now, "b")) is None
+
+
+def test_results_are_not_for_a_folder(tmp_path):
+    (tmp_path / "out.csv").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        run_over(ROWS, Lengths(), tmp_path / "out.csv", {})
 
 
 class Broken(Lengths):

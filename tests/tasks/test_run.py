@@ -1,4 +1,5 @@
 import json
+from datetime import datetime
 
 import pytest
 
@@ -10,6 +11,9 @@ from underdog.cli import app
 from underdog.errors import UserError
 from underdog.model.weights import save_pretrained
 from underdog.tasks.classify import Classified, deepest
+from underdog.tasks.jobs import Extract
+from underdog.tasks.normalize.normalizer import Normalizer
+from underdog.tasks.run import settings_of
 
 
 def underdog(*words):
@@ -117,6 +121,28 @@ def test_columns_are_normalized(tmp_path):
     assert second["when_date"] is None and second["tel_phone_by"] is None and second["tel_phone_readings"] == []
 
 
+def test_a_job_that_was_stopped_before_midnight_goes_on_as_of_that_day(tmp_path, monkeypatch):
+    pytest.importorskip("dateparser")
+    (tmp_path / "t.jsonl").write_text('{"when": "tomorrow"}\n{"when": "today"}\n')
+    read, left = Normalizer.__call__, [2]
+
+    def stopped(*asked):
+        left[0] -= 1
+        if not left[0]:
+            raise RuntimeError("the power is gone")
+        return read(*asked)
+
+    monkeypatch.setattr(Normalizer, "__call__", stopped)
+    words = ("normalize", tmp_path / "t.jsonl", "--column", "when: date")
+    monkeypatch.setattr("underdog.jobs_cli._today", lambda: datetime(2026, 11, 22))
+    with pytest.raises(RuntimeError):
+        underdog(*words)
+    monkeypatch.setattr("underdog.jobs_cli._today", lambda: datetime(2026, 11, 23))
+    assert underdog(*words).exit_code == 0 and left == [-1]  # one row more
+    dates = [row["when_date"] for row in results(tmp_path / "t.normalize.jsonl")]
+    assert dates == ["2026-11-23", "2026-11-22"]
+
+
 SCRIPT = """
 flows:
   go: {about: order, slots: {city: {kind: text, ask: Where}}, done: Gone}
@@ -155,6 +181,21 @@ def test_a_form_may_be_a_pydantic_model(model, tmp_path):
     assert done.exit_code == 0 and results(tmp_path / "few.extract.jsonl")[0]["extracted"]["city"] in (True, False)
 
 
+def test_another_form_or_model_under_the_same_name_begins_anew(tmp_path):
+    form, model = tmp_path / "form.py", tmp_path / "c"
+    (model / "model").mkdir(parents=True)
+    (model / "model" / "classifier.json").write_text("{}")
+    job = Extract("text", str(model), f"{form}:Order")
+    form.write_text(FORM)
+    before = settings_of(job)
+    assert settings_of(job) == before
+    form.write_text(FORM.replace("city", "town"))
+    assert settings_of(job) != before
+    form.write_text(FORM)
+    (model / "model" / "classifier.json").write_text('{"labels": []}')
+    assert settings_of(job) != before
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -166,11 +207,13 @@ def test_a_form_may_be_a_pydantic_model(model, tmp_path):
         (("classify", "t.csv", "--model", "x", "--error", "0.1"), "--error has no effect"),
         (("classify", "t.csv", "--model", "x", "--abstain", "0.1", "--held-out", "t.csv"), "give one of them"),
         (("normalize", "t.csv", "--column", "text: date", "--tone", "formal"), "--tone has no effect"),
+        (("normalize", "none.csv", "--column", "text: date"), "none.csv has no rows"),
     ],
 )
 def test_what_is_wrong_is_told(words, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text("text\na\n")
+    (tmp_path / "none.csv").write_text("text\n")
     with pytest.raises(UserError, match=said):
         underdog(*words)
     assert (tmp_path / "t.csv").read_text() == "text\na\n" and [*tmp_path.glob("*.part")] in (

@@ -51,9 +51,7 @@ class Classify(OnTexts):
     labels: Mapping[str, str] = field(default_factory=dict)
     multi: bool = False
     abstain: float | None = None  # least probability of an answer; in a hierarchy of the level that is answered
-    least: float = (
-        0.0  # least confidence of the deepest label, as held-out rows set it: no level above stands in for it
-    )
+    least: float = 0.0  # least confidence of the deepest label, by held-out rows: no level above stands in for it
     temperature: float = 1.0
 
     def open(self) -> Ready:
@@ -152,6 +150,9 @@ class Normalize:
     def columns(self) -> list[str]:
         return list(self.kinds)
 
+    def at(self, now: datetime) -> "Normalize":
+        return replace(self, place=replace(self.place, now=now))
+
     def open(self) -> Ready:
         model = open_model(self.model) if self.model else None
         normalizer = Normalizer(self.place, model, self.tone)
@@ -174,6 +175,9 @@ class Dialogue(OnTexts):
 
     script: Any = None  # as JSON
     now: datetime | None = None
+
+    def at(self, now: datetime) -> "Dialogue":
+        return replace(self, now=now)
 
     def open(self) -> Ready:
         script = read_script(self.script)

@@ -1,7 +1,7 @@
 """The commands of the narrow jobs: a file in, the same file with results out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from underdog.artifacts.files import read_json
+from underdog.artifacts.runs import model_folder
 from underdog.errors import UserError
 from underdog.generate.open import open_model
 from underdog.tasks.classify import Classifier
@@ -17,13 +18,16 @@ from underdog.tasks.crew import Job, Ready
 from underdog.tasks.dialog.script import load_script
 from underdog.tasks.dialog.understand import Dialog
 from underdog.tasks.entities import Entity
+from underdog.tasks.extract import schema_of
 from underdog.tasks.files import read_table, texts_of
-from underdog.tasks.jobs import Classify, Dialogue, Entities, Extract, Normalize, Route, open_classifier
+from underdog.tasks.jobs import Classify, Dialogue, Entities, Extract, Normalize, Route, open_classifier, pydantic_form
 from underdog.tasks.normalize.place import Place
-from underdog.tasks.over import failures, run_over
+from underdog.tasks.over import begun, failures, run_over
 from underdog.tasks.router import LARGE, Held, hold_out
 from underdog.tasks.tagger import Labelled, exact_f1, fit
 from underdog.tasks.tuned import Levels
+
+WEIGHTS = (".json", ".jinja", ".safetensors", ".crfsuite", ".gguf")  # what a model, a classifier or a tagger is made of
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,18 @@ def entities_file(over: Over, model: str, types: Sequence[str], window: int, ove
     return _over(over, Entities(over.column, model, pairs(types), window, overlap))
 
 
-def normalize_file(over: Over, columns: Sequence[str], place: Place, model: str | None, tone: str) -> str:
-    return _over(over, Normalize(pairs(columns), place, model, tone))
+def normalize_file(
+    over: Over, columns: Sequence[str], place: Place, model: str | None, tone: str, today: bool = False
+) -> str:
+    """`today`: nobody said when it is, so a job that was stopped goes on as of the day when it was begun."""
+    job = Normalize(pairs(columns), place, model, tone)
+    return _over(over, job, at=job.at if today else None)
 
 
-def dialog_file(over: Over, model: str, script: Path, now: datetime) -> str:
-    return _over(over, Dialogue(over.column, model, load_script(script).model_dump(), now))
+def dialog_file(over: Over, model: str, script: Path, now: datetime, today: bool = False) -> str:
+    """`today`: as for `normalize_file`."""
+    job = Dialogue(over.column, model, load_script(script).model_dump(), now)
+    return _over(over, job, at=job.at if today else None)
 
 
 def talk(model: str, script: Path, now: datetime) -> None:
@@ -188,18 +198,48 @@ def _kept(judged: Held, held: HeldOut) -> str:
     )
 
 
-def _over(over: Over, job: Job, ready: Ready | None = None) -> str:
-    """Runs the job; returns where its results are, and what a person must know."""
+def _over(
+    over: Over, job: Job, ready: Ready | None = None, at: Callable[[datetime], Normalize | Dialogue] | None = None
+) -> str:
+    """Runs the job; returns where its results are, and what a person must know.
+
+    Args:
+        at: the job as of another day, where it may go on as of the day when it was begun.
+    """
     rows = read_table(over.file)
+    if not rows:
+        raise UserError(f"{over.file} has no rows.")
     for column in job.columns:
         texts_of(rows, column, over.file, may_lack=isinstance(job, Normalize))
     out = over.out or over.file.with_name(f"{over.file.stem}.{job.name}{over.file.suffix}")
     if out.resolve() == over.file.resolve():
         raise UserError(f"{out} is the table itself.", hint="Give the results another name.")
-    settings: dict[str, Any] = {"job": job.name, **asdict(job)}  # type: ignore[call-overload]
+    if at and (then := begun(out, rows, lambda now: settings_of(at(now)))):
+        job = at(then)
+    settings = settings_of(job)
     bar = Progress(TextColumn(job.name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with bar:
         task = bar.add_task(job.name, total=len(rows))
         results = run_over(rows, job, out, settings, over.workers, lambda done: bar.update(task, completed=done), ready)
     refused = failures(results)
     return f"{out}\n{refused} of {len(rows)} rows were refused: their column says why." if refused else str(out)
+
+
+def settings_of(job: Job) -> dict[str, Any]:
+    """What the results depend on beside the rows: not where a form's code and a model lie, but what they are now."""
+    settings = {"job": job.name, **asdict(job)}  # type: ignore[call-overload]
+    if isinstance(job, Normalize):
+        settings["now"] = job.place.now
+    if isinstance(job, Extract) and isinstance(job.form, str):
+        code = Path(job.form.rpartition(":")[0])
+        settings["form"] = [schema_of(pydantic_form(job.form)), code.read_text(encoding="utf-8")]
+    models = (settings.get("model"), settings.get("large"))
+    return {**settings, "files": [_files(Path(model)) for model in models if model]}
+
+
+def _files(model: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a local model's files, also of one that was tuned and lies a folder deeper."""
+    folder = model_folder(model)
+    found = [folder] if folder.is_file() else [*folder.glob("*"), *folder.glob("*/*")]
+    files = [(path, path.stat()) for path in sorted(found) if path.suffix in WEIGHTS and path.is_file()]
+    return [(path.name, stat.st_size, stat.st_mtime_ns) for path, stat in files]
