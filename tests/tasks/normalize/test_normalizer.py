@@ -1,4 +1,6 @@
 import json
+import re
+import time
 from datetime import datetime
 
 import pytest
@@ -8,9 +10,10 @@ from hypothesis import strategies as st
 pytest.importorskip("dateparser")
 
 from underdog.errors import UserError
-from underdog.tasks.normalize.normalizer import KINDS, VALUES, Normalizer
+from underdog.tasks.normalize.normalizer import KINDS, TEXTS, VALUES, Normalizer
 from underdog.tasks.normalize.place import Place
-from underdog.tasks.normalize.style import tidy
+from underdog.tasks.normalize.spelling import begins_sentence
+from underdog.tasks.normalize.style import addresses_in, tidy
 
 PLACE = Place(now=datetime(2026, 11, 22, 10, 0))
 
@@ -73,6 +76,24 @@ def test_russian_forms_are_no_mistakes():
 )
 def test_style_is_set_by_rules(text, set_):
     assert tidy(text, PLACE) == set_
+
+
+@given(st.text(alphabet="a@:/ \n\u00a0.", max_size=30))
+def test_addresses_are_the_unbroken_runs_around_their_marks(text):
+    assert addresses_in(text) == [found.span() for found in re.finditer(r"\S*(?:@|://)\S*", text)]
+
+
+@given(st.text(alphabet="aB.!? \n\u00a0\x1c", max_size=12))
+def test_a_sentence_begins_after_nothing_a_new_line_or_a_mark(text):
+    assert begins_sentence(text, len(text)) == bool(re.search(r"(?:^|[.!?…]\s+|\n)\s*$", text))
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("text", ["x" * 20_000, "a@b , " * 5_000, "me. " * 10_000], ids=["unbroken", "mail", "words"])
+def test_a_long_text_takes_time_as_it_is_long(text, kind):
+    began = time.process_time()
+    Normalizer(PLACE)(text, kind)
+    assert time.process_time() - began < 10
 
 
 @given(st.text(alphabet="ab я1.,;!?…\"“”«»„()[] -–—\n\t'’:/\u00ad\u0301@", max_size=30))

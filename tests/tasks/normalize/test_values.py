@@ -32,6 +32,7 @@ def place(region=None, prefer="current_period"):
         ("03/04/2025", "GB", ["2025-04-03"]),
         ("13/04/2025", None, ["2025-04-13"]),
         ("13/04/2025", "US", []),
+        ("03/04/2025", "DZ", ["2025-04-03"]),  # Babel does not know how most people write there, but how others do
         ("12.03.24", None, ["2024-03-12"]),
         ("завтра", None, ["2026-11-23"]),
         ("tomorrow at 5pm", None, ["2026-11-23T17:00"]),
@@ -124,6 +125,7 @@ def test_amounts(text, region, meant):
     ("text", "region", "meant"),
     [
         ("8 (912) 345-67-89", "RU", ["+79123456789"]),
+        ("8 (912) 345-67-89", "ru", ["+79123456789"]),
         ("8 (912) 345-67-89", None, []),
         ("+44 20 7946 0958 ext. 5", None, ["+442079460958;ext=5"]),
         ("tel. 8-800-555-35-35", "RU", ["+78005553535"]),
@@ -161,6 +163,7 @@ def test_names(text, meant):
     ("settings", "words"),
     [
         ({"region": "XX"}, "no region"),
+        ({"region": "AQ"}, "no region"),
         ({"languages": ("de",)}, 'no rules for "de"'),
         ({"languages": ()}, "needs a language"),
         ({"prefer": "futur"}, "preferred"),

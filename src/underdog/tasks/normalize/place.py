@@ -44,8 +44,11 @@ class Place:
             )
         if not self.languages:
             raise UserError("Normalising needs a language.", hint=f"Known: {', '.join(LANGUAGES)}.")
+        if self.region is not None:
+            object.__setattr__(self, "region", self.region.upper())
         if self.region is not None and self.locale is None:
-            raise UserError(f'There is no region "{self.region}".', hint='ISO 3166 codes: "RU", "US", "GB", …')
+            words = f'There is no region "{self.region}" of which is known how people write there.'
+            raise UserError(words, hint='ISO 3166 codes: "RU", "US", "GB", …')
 
     def language_of(self, text: str) -> str:
         cyrillic, latin = len(re.findall("[а-яё]", text, re.I)), len(re.findall("[a-z]", text, re.I))
@@ -54,14 +57,16 @@ class Place:
 
     @cached_property
     def locale(self) -> Any:
-        """How most people of the region write, by CLDR; None without a region."""
+        """How most people of the region write of whom CLDR says it; None without a region."""
         if self.region is None:
             return None
-        spoken = library("babel.languages").get_territory_language_info(self.region)
-        if not spoken:
-            return None
-        most = max(spoken, key=lambda language: spoken[language]["population_percent"])
-        return library("babel").Locale.parse(f"{most}_{self.region}", resolve_likely_subtags=True)
+        babel, spoken = library("babel"), library("babel.languages").get_territory_language_info(self.region)
+        for language in sorted(spoken, key=lambda language: -spoken[language]["population_percent"]):
+            try:
+                return babel.Locale.parse(f"{language}_{self.region}", resolve_likely_subtags=True)
+            except babel.UnknownLocaleError:
+                continue
+        return None
 
     @property
     def decimal(self) -> str | None:

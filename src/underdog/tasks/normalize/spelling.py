@@ -15,7 +15,6 @@ from underdog.tasks.normalize.place import Place, library
 
 WORD = re.compile(r"(?<![\w@./-])[^\W\d_]+(?:['’][^\W\d_]+)?(?![\w@/-]|\.\w)")
 SURE = 5  # how often more frequent the likeliest must be than the next to be taken without a question
-SENTENCE = re.compile(r"(?:^|[.!?…]\s+|\n)\s*$")
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def doubts(text: str, place: Place) -> Iterator[Doubt]:
     """Words in doubt that have candidates."""
     for found in WORD.finditer(text):
         word = found[0]
-        inside = not SENTENCE.search(text[: found.start()])
+        inside = not begins_sentence(text, found.start())
         if len(word) < 3 or word.isupper() or (inside and word[0].isupper()):
             continue
         language = place.language_of(word)
@@ -43,6 +42,14 @@ def doubts(text: str, place: Place) -> Iterator[Doubt]:
             counts = [count for _, count in candidates] + [0]
             capitals = [name.capitalize() if word[0].isupper() else name for name in ranked]
             yield Doubt(*found.span(), word, tuple(capitals), counts[0] >= SURE * max(1, counts[1]))
+
+
+def begins_sentence(text: str, start: int) -> bool:
+    """Whether there is nothing before it, a new line, or a mark and a space."""
+    end = start
+    while end and text[end - 1].isspace():
+        end -= 1
+    return not end or "\n" in text[end:start] or (end < start and text[end - 1] in ".!?…")
 
 
 @lru_cache(10_000)

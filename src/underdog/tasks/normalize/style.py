@@ -2,13 +2,14 @@
 
 import re
 import unicodedata
+from bisect import bisect
 
 from underdog.tasks.normalize.place import Place
 
 QUOTES = {"ru": "«»", "en": "“”"}
 PAIRS = ('""', "„“", "„”", "“”", "«»")
 MARK = re.compile('["„“”«»]')
-ADDRESS = re.compile(r"\S*(?:@|://)\S*")
+UNBROKEN = re.compile(r"\S+")
 RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), instead)
     for pattern, instead in (
@@ -39,14 +40,22 @@ def tidy(text: str, place: Place) -> str:
 
 def _once(text: str, quotes: str) -> str:
     for pattern, instead in RULES:
-        addresses = [found.span() for found in ADDRESS.finditer(text)]
+        addresses = addresses_in(text)
 
         def put(found: re.Match[str], instead: str = instead, addresses: list[tuple[int, int]] = addresses) -> str:
-            inside = any(start <= found.start() and found.end() <= end for start, end in addresses)
+            before = bisect(addresses, (found.start(), len(found.string)))  # those that begin before it ends
+            inside = before and found.end() <= addresses[before - 1][1]
             return found[0] if inside else found.expand(instead)
 
         text = pattern.sub(put, text)
     return _quoted(text, quotes).strip()
+
+
+def addresses_in(text: str) -> list[tuple[int, int]]:
+    """Where mail and web addresses stand, in their order."""
+    if "@" not in text and "://" not in text:
+        return []
+    return [found.span() for found in UNBROKEN.finditer(text) if "@" in found[0] or "://" in found[0]]
 
 
 def _quoted(text: str, quotes: str) -> str:
