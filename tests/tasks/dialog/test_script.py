@@ -42,6 +42,13 @@ def test_a_script_is_read(written):
         ("least: 1", "optional: true", "all slots are optional", None),
         ("flows:", "region: XX\nflows:", "no region", None),
         ("flows:", "doubt: what {x}\nflows:", "doubt: its braces", None),
+        ("flows:", "doubt: what {value}\nflows:", "doubt: its braces name none of {readings}", None),
+        ("flows:", "refused: no {value.foo}\nflows:", "refused: its braces name none of {value}, {slot}", None),
+        ("flows:", "refused: no {value:>999999999}\nflows:", "refused: its braces", None),
+        ("flows:", "refused: no {value\nflows:", "refused: its braces", None),
+        ("For {people}?", "For {people!x}?", "{people!x} is no slot", None),
+        ("For {people}?", "For {}?", "{} is no slot", None),
+        ("flows:", "region: AQ\nflows:", "no region", None),
     ],
 )
 def test_a_mistake_is_named_with_its_line(written, old, new, words, hint):

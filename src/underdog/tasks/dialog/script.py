@@ -15,7 +15,7 @@ flows:
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal
@@ -29,6 +29,9 @@ Text = Field(min_length=1)
 NAME = re.compile("[a-z][a-z0-9_]{0,40}")
 FLOW, CONFIRM, CHANGE, PERSON = "flow", "confirm", "change", "person"  # what a dialogue may expect beside a slot
 RESERVED = (FLOW, CONFIRM, CHANGE, PERSON)
+FILLED = {  # what texts of the script may name
+    "refused": ("value", "slot"), "doubt": ("readings",), "corrected": ("slot", "old", "value"),
+}  # fmt: skip
 
 
 class Part(BaseModel):
@@ -55,6 +58,14 @@ class Slot(Part):
         return self
 
 
+def _unknown(text: str, known: Collection[str]) -> str | None:
+    """What stands in the braces of a text and is no known name alone: `{x}`, `{known.x}`, `{known:>9}`, `{known!r}`."""
+    for _, name, form, conversion in Formatter().parse(text):
+        if name is not None and (form or conversion or name not in known):
+            return name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+    return None
+
+
 class Flow(Part):
     """A form: it is done once all slots that are not optional are filled, and the user has agreed to `confirm`."""
 
@@ -66,9 +77,8 @@ class Flow(Part):
     @model_validator(mode="after")
     def _braces_name_slots(self) -> "Flow":
         for text in (self.confirm, self.done):
-            for _, name, form, _ in Formatter().parse(text):
-                if name is not None and (form or name not in self.slots):
-                    raise ValueError(f"{{{name}}} is no slot. {did_you_mean(name, self.slots)}")
+            if (name := _unknown(text, self.slots)) is not None:
+                raise ValueError(f"{{{name}}} is no slot. {did_you_mean(name, self.slots)}")
         if all(slot.optional for slot in self.slots.values()):
             raise ValueError("all slots are optional: there is nothing to ask for")
         return self
@@ -103,13 +113,13 @@ class Script(Part):
         for where, name in [*((name, name) for name in (*self.flows, *self.answers)), *slots]:
             if not NAME.fullmatch(name) or name in RESERVED:
                 raise ValueError(f'"{where}" is no name: small letters, digits and "_", a letter first')
-        for name in ("refused", "doubt", "corrected"):
+        for text, known in FILLED.items():
             try:
-                getattr(self, name).format(value="", slot="", old="", readings="")
-            except (KeyError, IndexError, ValueError):
-                raise ValueError(
-                    f"{name}: its braces name none of {{value}}, {{slot}}, {{old}}, {{readings}}"
-                ) from None
+                odd = _unknown(getattr(self, text), known)
+            except ValueError:  # a brace that is not closed
+                odd = text
+            if odd is not None:
+                raise ValueError(f"{text}: its braces name none of {', '.join(f'{{{name}}}' for name in known)}")
         return self
 
     def place(self, now: Any = None) -> Place:
