@@ -34,6 +34,21 @@ def test_a_grammar_of_the_users():
     assert accepts(structure, "a,bc") and not accepts(structure, "a,")
 
 
+@pytest.mark.parametrize(
+    ("lark", "yes", "no"),
+    [
+        ('start: "start: " /[0-9]+/', "start: 5", "answer: 5"),
+        ('start: answer\nanswer: "{" answer "}" | "x"', "{{x}}", "{x"),
+        ('start: "(" start ")" | /[}]/  // }', "((}))", "((})"),
+    ],
+)
+def test_a_users_grammar_is_left_as_it_is(lark, yes, no):
+    structure = Structure.grammar(lark)
+    assert accepts(structure, yes) and not accepts(structure, no)
+    checker = Checker(structure.whole("may"))
+    assert checker.take(f"<think>well</think>\n\n{yes}".encode()) and checker.complete
+
+
 def test_a_thought_may_stand_before():
     structure = Structure.choice(["yes", "no"])
     may, opened = structure.whole("may"), structure.whole("open")
@@ -71,7 +86,7 @@ def test_what_cannot_be_served_is_named(schema, field):
     [
         (lambda: Structure.regex("("), "regex parse error"),
         (lambda: Structure.regex(r"(a)\1"), "regex"),
-        (lambda: Structure.grammar("item: /a/"), 'no rule "start"'),
+        (lambda: Structure.grammar("item: /a/"), "no start rule found"),
         (lambda: Structure.grammar("start: missing"), "missing"),
         (lambda: Structure.choice([]), "at least one option"),
         (lambda: Structure.json_schema({"const": "x" * 2**21}), "at most 1,048,576 are served"),

@@ -64,10 +64,8 @@ class Structure:
 
     @classmethod
     def grammar(cls, lark: str) -> "Structure":
-        """Lark in llguidance's dialect, with a rule `start`."""
-        if not re.search(r"^start(\[.*\])?\s*:", lark, re.MULTILINE):
-            raise StructureError('The grammar has no rule "start".')
-        return _checked(cls(re.sub(r"\bstart\b(?=(\[.*\])?\s*:)", "answer", lark) + "\n"))
+        """Lark in llguidance's dialect, with a rule `start`; its rules are apart from ours."""
+        return _checked(cls(f"answer: %lark {{\n{lark}\n}}\n"))
 
     @classmethod
     def choice(cls, choices: Sequence[str]) -> "Structure":
@@ -144,7 +142,7 @@ def _checked(structure: Structure) -> Structure:
 def _first_line(error: str) -> str:
     """The library's own words, without the state of its parser."""
     lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
-    return re.sub(r"^\d+\(\d+\):\s*", "", lines[0]).removesuffix(".") + "."
+    return re.sub(r"^(at )?\d+\(\d+\):\s*", "", lines[0]).removesuffix(".") + "."
 
 
 def _field(schema: Any, error: str) -> str:
