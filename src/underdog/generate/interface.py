@@ -85,6 +85,7 @@ class Engine(Protocol):
 
     capabilities: Capabilities
     context: int  # tokens, prompt and answer together
+    vocabulary: int  # tokens that there are
 
     def stream(self, prompt: Sequence[int], drawing: Drawing) -> Generator[Token, None, None]:
         """One completion as it is drawn; the prompt fits. Closing the generator stops the model."""

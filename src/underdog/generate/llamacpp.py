@@ -19,7 +19,7 @@ from underdog.generate.chat import Prompt
 from underdog.generate.footprint import header
 from underdog.generate.interface import CacheKind, Capabilities, Drawing, Sampling, Scored, Token
 from underdog.generate.llamacpp_server import LocalServer
-from underdog.generate.options import OptionError
+from underdog.generate.options import ContextFull, OptionError
 from underdog.generate.reading import CALL
 from underdog.generate.structure import Checker
 from underdog.tokens.infill import infill_ids
@@ -28,6 +28,7 @@ from underdog.tokens.tokenizer import THINK
 
 SLOTS = 4  # answers drawn side by side
 CONTEXT = 8192  # tokens of one conversation, unless asked otherwise
+SCORES = 2**30  # bytes: what llama.cpp may take to embed a text. It computes the scores of all tokens, and copies them
 
 
 class LlamaCpp:
@@ -109,16 +110,33 @@ class LlamaCpp:
         return {token: math.log(max(found.get(token, 0.0), 1e-30)) for token in tokens}
 
     def embed(self, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
-        """The mean of the last hidden states, or what the file says is to be taken."""
+        """The mean of the last hidden states, or what the file says is to be taken.
+
+        Raises:
+            ContextFull: a text is too long to be read in one pass.
+        """
+        longest = max(map(len, prompts), default=0)
+        if longest > self._embeddable:
+            message = f"A text has {longest} tokens; llama.cpp embeds at most {self._embeddable} of this model."
+            raise ContextFull("input", message, hint="Cut it into parts.")
         return [self._embedder.embed(prompt) for prompt in prompts]
 
     @cached_property
+    def _embeddable(self) -> int:
+        """Tokens that a text to embed may have."""
+        return min(self.context, SCORES // (2 * 4 * self.vocabulary))
+
+    @cached_property
     def _embedder(self) -> LocalServer:
-        return self._start(context=min(self.context, 2048), embedding=True)
+        return self._start(context=self._embeddable, embedding=True)
 
     def close(self) -> None:
         self.__dict__.pop("_embedder", None)
         self._server = None
+
+    @cached_property
+    def vocabulary(self) -> int:
+        return self._server.ask("/v1/models")["data"][0]["meta"]["n_vocab"]
 
     # How it is talked to
 

@@ -48,6 +48,7 @@ class LocalServer:
         params.embedding = embedding
         if embedding:  # its weights are mapped: the generating one has them too
             params.pooling_type = lib.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+            params.n_batch = params.n_ubatch = context  # a text is read in one pass, or not at all
         else:  # mapped, the file's pages would stay beside the copy that is rearranged for this CPU
             params.load_mode = lib.llama_load_mode.LLAMA_LOAD_MODE_NONE
             params.n_batch = params.n_ubatch = PIECE

@@ -163,6 +163,8 @@ class Served:
                 f"{prompt + limit} in all; the model's context holds {self.context}.",
                 hint=f"Ask for at most {room} new tokens, or set no limit.",
             )
+        if strange := [token for token in options.bias if not 0 <= token < self.engine.vocabulary]:
+            raise OptionError("bias", f"There is no token {strange[0]}; they end at {self.engine.vocabulary - 1}.")
         chosen = {name: self._chosen(options, name) for name in (*SAMPLED, *PENALTIES)}
         sampling = Sampling(
             **{name: chosen[name] for name in SAMPLED if chosen[name] is not None},
@@ -194,7 +196,8 @@ class Served:
                 reasoned += token.count * thought
                 scored = () if thought else tuple(zip(token.scored, token.top, strict=True))
                 yield Delta(*texts, calls=calls, scored=scored)
-                if reading.stopped:
+                if reading.stopped or (calls and not options.offer.parallel):
+                    ending = Ending.STOPPED
                     break
         rest = reading.end()
         if reading.stopped:

@@ -60,13 +60,12 @@ class Offer:
         """A grammar whose rule `answer` is a turn with calls as the choice wants them."""
         named = [tool for tool in self.tools if self.choice in (*CHOICES, tool["function"]["name"])]
         calls = " | ".join(f"underdog_call_{index}" for index in range(len(named)))
-        more = '("\\n" underdog_opened)*' if self.parallel else ""
         if self.forced:
+            more = '("\\n" underdog_opened)*' if self.parallel else ""
             turn = f"answer: underdog_opened {more}\nunderdog_opened: {json.dumps(CALL)} underdog_call\n"
         else:
-            times = "*" if self.parallel else "?"
-            turn = (
-                f"answer: underdog_open_call{times} UNDERDOG_TEXT\n"
+            turn = (  # where one call is all, the session ends the answer behind it: a thought may hold others
+                "answer: underdog_open_call* UNDERDOG_TEXT\n"
                 "underdog_open_call: underdog_until underdog_call\n"
                 f"underdog_until[lazy]: UNDERDOG_TEXT {json.dumps(CALL)}\n"
                 "UNDERDOG_TEXT: /(.|\\n)*/\n"

@@ -43,6 +43,7 @@ class TorchEngine:
             raise UserError(f"The model has {model.config.context:,} tokens of context, not {context:,}.")
         self.model = model
         self.context = context or model.config.context
+        self.vocabulary = model.config.vocabulary
         self.capabilities = Capabilities(parallel=parallel)
         self._tokenizer = tokenizer
         self._guides: Guides | None = None
