@@ -3,7 +3,7 @@ import json
 import pytest
 
 from underdog.errors import UserError
-from underdog.generate.open import open_model
+from underdog.generate.open import Loading, open_model
 from underdog.generate.options import Options
 from underdog.generate.session import collect
 from underdog.model.weights import save_pretrained
@@ -105,3 +105,19 @@ def test_a_tokenizer_of_another_model(checkpoint, tokenizer, tiny):
     save_pretrained(tiny(vocabulary=tokenizer.vocabulary - 1), tokenizer, checkpoint)
     with pytest.raises(UserError, match=r"its tokenizer has 500 tokens, its model 499"):
         open_model(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("address", "loading", "words"),
+    [
+        ("http://localhost:80a0/v1", Loading(), "Invalid port"),
+        ("http://[::1", Loading(), "does not answer"),
+        ("http://a..b/v1", Loading(), "does not answer"),
+        ("http://localhost:1/v1", Loading(context=512), "--context is for local models"),
+        ("http://localhost:1/v1", Loading(answers=2), "--answers is for local models"),
+        ("http://localhost:1/v1", Loading(cache="int8"), "--cache is for local models"),
+    ],
+)
+def test_an_address_that_is_none_and_what_a_server_is_not_asked(address, loading, words):
+    with pytest.raises(UserError, match=words):
+        open_model(address, loading)

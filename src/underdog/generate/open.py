@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from underdog.artifacts.files import read_json
 from underdog.artifacts.runs import MODEL, RECORD
@@ -44,17 +43,27 @@ def open_model(
 
     Raises:
         UserError: there is no such thing, the run has no model yet, the folder is damaged, it does not fit into the
-            memory, or the server does not answer.
+            memory, the server does not answer, or `loading` is asked of a server.
     """
-    if urlsplit(str(path)).scheme in ("http", "https"):
-        from underdog.generate.remote import Remote
-
-        address, _, name = str(path).partition("#")
-        return Remote(address, name or None, os.environ.get(KEY))
+    if is_address(path):
+        return _open_address(str(path), loading)
     path = Path(path)
     if path.suffix == ".gguf" and path.is_file():
         return _open_gguf(path, loading, tell)
     return _open_folder(path, loading, tell)
+
+
+def is_address(path: Path | str) -> bool:
+    return str(path).lower().startswith(("http://", "https://"))
+
+
+def _open_address(said: str, loading: Loading) -> Model:
+    from underdog.generate.remote import Remote
+
+    address, _, name = said.partition("#")
+    if wishes := [field for field, value in vars(loading).items() if value != getattr(Loading, field)]:
+        raise UserError(f"--{wishes[0]} is for local models: the server at {address} decides.", hint="Leave it out.")
+    return Remote(address, name or None, os.environ.get(KEY))
 
 
 def _open_gguf(path: Path, loading: Loading, tell: Callable[[Footprint], None]) -> Served:

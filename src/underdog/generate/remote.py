@@ -4,8 +4,8 @@ The server renders, draws and reads; here its words become deltas. What its API 
 """
 
 import json
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from underdog.errors import UserError, did_you_mean, extra
@@ -95,7 +95,9 @@ class Remote:
 
     def embed(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
         body = {"model": self.name, "input": list(texts)}
-        said = self._json(self._http.post(f"{self._address}/embeddings", json=body))
+        url = f"{self._address}/embeddings"
+        with _told(url):
+            said = self._json(self._http.post(url, json=body))
         return [one["embedding"] for one in said["data"]], said.get("usage", {}).get("prompt_tokens", 0)
 
     def close(self) -> None:
@@ -107,7 +109,7 @@ class Remote:
         url = f"{self._address}/models"
         try:
             return [model["id"] for model in self._json(self._http.get(url)).get("data", [])]
-        except httpx.HTTPError as problem:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as problem:
             raise UserError(
                 f"{url} does not answer: {problem}.", hint="Is the server running, and the address right?"
             ) from None
@@ -117,28 +119,21 @@ class Remote:
         return self._deltas(f"{self._address}{path}", body)
 
     def _deltas(self, url: str, body: dict[str, Any]) -> Deltas:
-        import httpx
-
         calls: dict[int, dict[str, str]] = {}
         usage: dict[str, Any] = {}
         reason, notice, drawn = None, None, 0
-        try:
-            with self._http.stream("POST", url, json=body) as response:
-                if response.status_code != 200:
-                    response.read()
-                    self._json(response)
-                with closing(_events(response)) as events:
-                    for chunk in events:
-                        usage = chunk.get("usage") or usage
-                        for choice in chunk.get("choices", ()):
-                            drawn += 1
-                            reason, notice = choice.get("finish_reason") or reason, choice.get("notice") or notice
-                            _gather(calls, (choice.get("delta") or {}).get("tool_calls") or ())
-                            yield _delta(choice)
-        except httpx.TimeoutException:
-            raise ServerError(f"{url} timed out.", 408) from None
-        except httpx.HTTPError as problem:
-            raise ServerError(f"{url} broke off: {problem}.") from None
+        with _told(url), self._http.stream("POST", url, json=body) as response:
+            if response.status_code != 200:
+                response.read()
+                self._json(response)
+            with closing(_events(response)) as events:
+                for chunk in events:
+                    usage = chunk.get("usage") or usage
+                    for choice in chunk.get("choices", ()):
+                        drawn += 1
+                        reason, notice = choice.get("finish_reason") or reason, choice.get("notice") or notice
+                        _gather(calls, (choice.get("delta") or {}).get("tool_calls") or ())
+                        yield _delta(choice)
         if reason is None:
             raise ServerError(f"{url} broke off in the middle of an answer.")
         details = usage.get("completion_tokens_details") or {}
@@ -173,7 +168,7 @@ class Remote:
 def _client(key: str | None) -> "httpx.Client":
     with extra("http", "A server elsewhere"):
         import httpx
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {"Authorization": f"Bearer {key}".encode()} if key else {}
     return httpx.Client(timeout=_timeout(TIMEOUT), headers=headers)
 
 
@@ -181,6 +176,19 @@ def _timeout(seconds: float) -> "httpx.Timeout":
     import httpx
 
     return httpx.Timeout(seconds, connect=min(seconds, 10))
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """A connection that fails is a ServerError."""
+    import httpx
+
+    try:
+        yield
+    except httpx.TimeoutException:
+        raise ServerError(f"{url} timed out.", 408) from None
+    except httpx.HTTPError as problem:
+        raise ServerError(f"{url} broke off: {problem}.") from None
 
 
 def _body(options: Options) -> dict[str, Any]:
