@@ -1,5 +1,6 @@
 """The verbs that talk to a model: in the terminal, and to others over HTTP."""
 
+import os
 import sys
 from typing import Annotated, Literal
 
@@ -11,7 +12,8 @@ ModelPath = Annotated[
         help="A run (runs/demo-…), a checkpoint folder, a .gguf file or http://host/v1#name.", show_default=False
     ),
 ]
-ServerKeys = Annotated[list[str], typer.Option(help="Ask for this key (repeatable).", envvar="UNDERDOG_SERVER_KEY")]
+SERVER_KEY = "UNDERDOG_SERVER_KEY"  # environment; typer would make a key of each of its words
+ServerKeys = Annotated[list[str], typer.Option(help=f"Ask for this key (repeatable); else the one in ${SERVER_KEY}.")]
 Context = Annotated[int | None, typer.Option(help="Tokens that a conversation may have.", min=64)]
 Cache = Annotated[
     Literal["full", "int8"],
@@ -40,12 +42,13 @@ def chat(
 
     What is not set comes from the model's own generation_config.json.
     """
-    from underdog.generate.open import Loading, open_model
+    from underdog.generate.open import Loading, is_address, open_model
     from underdog.generate.options import Options
     from underdog.serve.terminal import chat as talk
     from underdog.serve.terminal import chat_once
 
-    served = open_model(model, Loading(context, 1, cache), lambda footprint: footprint.check())
+    loading = Loading(context, None if is_address(model) else 1, cache)
+    served = open_model(model, loading, lambda footprint: footprint.check())
     options = Options(
         temperature=temperature,
         max_new_tokens=max_tokens,
@@ -86,5 +89,9 @@ def serve(
     def ready(address: str) -> None:
         print(f"chat page  {address}\nAPI        {address.rstrip('/')}/v1\nCtrl-C stops.", flush=True)
 
+    keys = api_key or ([os.environ[SERVER_KEY]] if SERVER_KEY in os.environ else [])
+    limits = Limits(tuple(keys), tuple(cors), inside, grace=grace)
     served = open_model(model, Loading(context, answers, cache), weigh)
-    start(served, host, port, ready, Limits(tuple(api_key), tuple(cors), inside, grace=grace))
+    if start(served, host, port, ready, limits):
+        sys.stdout.flush()
+        os._exit(0)  # who pressed Ctrl-C does not wait for a call of the model that is for nobody

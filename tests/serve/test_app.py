@@ -143,10 +143,10 @@ def test_eight_at_once_get_their_own_answers(api, tiny_served):
     assert len(set(answers)) == 8
 
 
-def hang_up(url, body, when):
+def hang_up(url, body, when, path="chat/completions"):
     """Asks, and leaves without having read anything as soon as `when()` holds."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"))
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    connection.request("POST", f"/v1/{path}", json.dumps(body), {"Content-Type": "application/json"})
     wait_until(when)
     connection.close()
 
@@ -166,6 +166,29 @@ def test_a_client_that_leaves_frees_the_model(scripted, serving, stream):
         hang_up(url, {**body, "stream": stream}, lambda: served.engine.prompts)
         assert served.engine.closed.acquire(timeout=10)
         assert post(url, {**body, "max_tokens": 3}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["extract", "embeddings", "systemone"])
+def test_a_client_that_leaves_ends_its_job(scripted, serving, path):
+    served = scripted("on and on", pause=0.01)
+    calls = served.engine.prompts
+
+    def slowly(prompt, *more):
+        calls.append(prompt)
+        time.sleep(0.1)
+        return [[1.0]] if path == "embeddings" else [0.0, 0.0]
+
+    served.engine.embed = served.engine.score = slowly
+    question = {"type": "noul", "instructions": "Is it?"}
+    body = {
+        "extract": {"input": "x", "form": {"a": "the city"}},
+        "embeddings": {"input": ["x"] * 2000},
+        "systemone": {"state": "x", "questions": {str(i): question for i in range(64)}},
+    }[path]
+    with serving(served) as (url, _):
+        hang_up(url, {"model": "scripted", **body}, lambda: calls, path)
+        assert post(url, {"model": "scripted", "messages": ASKED, "max_tokens": 1}).status_code == 200
+        assert len(calls) < 60 and (path != "extract" or served.engine.closed.acquire(timeout=1))
 
 
 def test_a_client_that_leaves_the_line_costs_nothing(scripted, serving):
@@ -207,14 +230,17 @@ def test_stopping_the_server_ends_the_answer_in_progress(scripted, serving):
 
 
 def test_an_answer_that_is_nearly_done_is_finished_first(scripted, serving):
-    with serving(scripted("on ", pause=0.02)) as (url, server):
-        ask = {"model": "scripted", "messages": ASKED, "max_tokens": 100}  # for 2 seconds
-        stream = connect(url).chat.completions.create(**ask, stream=True)
+    served = scripted("on ", pause=0.01)
+    with serving(served, Limits(grace=60)) as (url, server):
+        ask = {"model": "scripted", "messages": ASKED}
+        stream = connect(url).chat.completions.create(**ask, max_tokens=100, stream=True)
         next(stream)
+        served.engine.pause = 1
         server.should_exit = True
-        time.sleep(0.3)
+        wait_until(lambda: server.config.app.state.line.stopping)
         with pytest.raises(openai.APIError, match="shutting down"):
             connect(url).chat.completions.create(**ask)
+        served.engine.pause = 0
         assert list(stream)[-1].choices[0].finish_reason == "length"
 
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from underdog.generate.session import Delta, Deltas, Model, collect
+from underdog.serve.attended import attended, unless_gone
 from underdog.serve.bodies import read_body
 from underdog.serve.errors import ApiError, check_model, install_handlers, plainly
 from underdog.serve.guard import Limits, install_guard
@@ -22,7 +23,6 @@ from underdog.serve.requests import ChatRequest, CompletionRequest, EmbeddingReq
 from underdog.serve.responses import Continuation, Reply, embeddings, event, model_card
 from underdog.serve.systemone import install_systemone
 
-T = TypeVar("T")
 Form = Reply | Continuation
 
 
@@ -56,7 +56,7 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
     async def embed(request: Request) -> dict[str, Any]:
         asked = await read_body(request, EmbeddingRequest, limits.body)
         check_model(asked.model, served)
-        vectors, tokens = await line.call(lambda: plainly(lambda: served.embed(asked.input), str))
+        vectors, tokens = await attended(request, line, served, lambda model: model.embed(asked.input))
         return embeddings(served.name, vectors, tokens, asked.encoding_format == "base64")
 
     install_jobs(app, served, line, limits)
@@ -88,7 +88,7 @@ def create_app(served: Model, limits: Limits | None = None) -> FastAPI:
         if asked.stream:
             return _Events(_events(turn, form, asked.include_usage), turn)
         async with aclosing(turn):
-            return JSONResponse(form.whole(collect(await _unless_gone(request, _gather(turn)))))
+            return JSONResponse(form.whole(collect(await unless_gone(request, _gather(turn)))))
 
     return app
 
@@ -99,24 +99,6 @@ def _reply(served: Model, asked: ChatRequest) -> Deltas:
 
 async def _gather(turn: Turn) -> list[Delta]:
     return [delta async for delta in turn]
-
-
-async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """The result of the work, which is dropped as soon as the client hangs up."""
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ApiError(499, "The client hung up.")
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
 
 
 async def _events(turn: Turn, form: Form, include_usage: bool) -> AsyncGenerator[str, None]:

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from underdog.errors import UserError
 from underdog.serve.bodies import BODY_LIMIT
 from underdog.serve.errors import error_body
 from underdog.serve.line import GRACE, MOST
@@ -19,13 +20,21 @@ OPEN = ("/", "/health")  # what needs no key, nor does the page's own code
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server allows."""
+    """What a server allows.
+
+    Raises:
+        UserError: a key is empty or blank.
+    """
 
     keys: tuple[str, ...] = ()  # one of them stands in `Authorization: Bearer …`; none: nobody is asked
     origins: tuple[str, ...] = ()  # of pages elsewhere whose scripts may ask (CORS)
     inside: int = MOST  # requests being drawn or waiting; who comes beyond them gets a 429
     body: int = BODY_LIMIT  # bytes
     grace: float = GRACE  # seconds that answers in progress get when the server stops
+
+    def __post_init__(self):
+        if not all(key.strip() for key in self.keys):
+            raise UserError("An API key is empty: it would let everybody in.", hint="Is its variable set?")
 
 
 def install_guard(app: FastAPI, limits: Limits) -> None:

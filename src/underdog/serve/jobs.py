@@ -16,8 +16,9 @@ from fastapi import FastAPI, Request
 from pydantic import Field
 
 from underdog.generate.session import Model
+from underdog.serve.attended import attended
 from underdog.serve.bodies import Body, read_body
-from underdog.serve.errors import check_model, plainly
+from underdog.serve.errors import check_model
 from underdog.serve.guard import Limits
 from underdog.serve.line import Line
 from underdog.tasks import jobs
@@ -82,7 +83,7 @@ def install_jobs(app: FastAPI, served: Model, line: Line, limits: Limits) -> Non
         async def endpoint(request: Request) -> dict[str, Any]:
             asked = await read_body(request, kind, limits.body)
             check_model(asked.model, served)
-            return {"model": served.name, **await line.call(lambda: plainly(lambda: do(served, asked), str))}
+            return {"model": served.name, **await attended(request, line, served, lambda model: do(model, asked))}
 
     serve("/v1/classify", ClassifyRequest, _classified)
     serve("/v1/route", RouteRequest, _routed)

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from underdog.errors import UserError
@@ -26,9 +26,20 @@ class Line:
     def __init__(self, workers: int = 1, most: int = MOST):
         self._worker = ThreadPoolExecutor(workers, thread_name_prefix="model")
         self._most = most
+        self._inside: set[Callable[[], object]] = set()  # of each who waits: what tells them that the line is closed
+        self._begun: set[Future[object]] = set()
         self._closed = threading.Event()
-        self._stopping = False
-        self.inside = 0
+        self.stopping = False  # nobody is let in any more
+
+    @property
+    def inside(self) -> int:
+        """How many answers are drawn or wait."""
+        return len(self._inside)
+
+    @property
+    def busy(self) -> bool:
+        """A thread is still at work, maybe for nobody."""
+        return any(future.running() for future in list(self._begun))
 
     def run(self, deltas: Deltas, watch: Callable[[Delta], None] = lambda delta: None) -> "Turn":
         """The deltas, once it is their turn. `watch` sees each of them as it is given out.
@@ -41,58 +52,82 @@ class Line:
         except ApiError:
             deltas.close()
             raise
-        turn = Turn(self, self._closed, watch)
-        self._worker.submit(turn.draw, deltas)
+        turn = Turn(self._inside, self._closed, watch)
+        self._begin(turn.draw, deltas)
         return turn
 
-    async def call(self, work: Callable[[], R]) -> R:
-        """The result of something short that the model does.
+    async def call(self, work: Callable[[Callable[[], None]], R]) -> R:
+        """The result of something that the model does. The work gets a function that it is to call now and then, which
+        raises once nobody waits for the result.
 
         Raises:
-            ApiError: the line is full, or the work failed.
+            ApiError: the line is full or was closed, or the work failed.
         """
         self._admit()
+        left = threading.Event()
+
+        def check() -> None:
+            if left.is_set():
+                raise stopping()
+
+        result = asyncio.wrap_future(self._begin(work, check))
+        end = result.cancel
+        self._inside.add(end)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+            return await result
+        except asyncio.CancelledError:
+            if self._closed.is_set():
+                raise stopping() from None
+            raise
         except Exception as problem:
             raise told(problem) from problem
         finally:
-            self.inside -= 1
+            left.set()
+            self._inside.discard(end)
 
     async def drain(self, seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
         """Lets nobody in any more, and ends what is not finished after these seconds, or when told to `hurry`."""
-        self._stopping = True
+        self.stopping = True
         last = time.monotonic() + seconds
         while self.inside and time.monotonic() < last and not hurry():
             await asyncio.sleep(0.02)
         self._closed.set()
+        for end in list(self._inside):
+            end()
 
     def _admit(self) -> None:
-        if self._stopping:
+        if self.stopping:
             raise stopping()
         if self.inside >= self._most:
             raise ApiError(429, f"{self.inside} requests are inside already; come again.", code="rate_limit_exceeded")
-        self.inside += 1
+
+    def _begin(self, work: Callable[..., R], *given: object) -> "Future[R]":
+        future = self._worker.submit(work, *given)
+        self._begun.add(future)
+        future.add_done_callback(self._begun.discard)
+        return future
 
 
 class Turn:
     """One answer in the making, as an asynchronous iterator. Closing it stops the model before its next token."""
 
-    def __init__(self, line: Line, closed: threading.Event, watch: Callable[[Delta], None]):
-        self._line = line
+    def __init__(self, inside: set[Callable[[], object]], closed: threading.Event, watch: Callable[[Delta], None]):
+        self._inside = inside
         self._watch = watch
         self._closed = closed
         self._loop = asyncio.get_running_loop()
         self._drawn: asyncio.Queue[Delta | Exception] = asyncio.Queue()
         self._left = threading.Event()
         self._finished = False
+        inside.add(self._end)
+
+    def _end(self) -> None:
+        self._drawn.put_nowait(stopping())
 
     def draw(self, deltas: Deltas) -> None:
         """Runs on the model's thread."""
         try:
-            while not self._left.is_set():
-                if self._closed.is_set():
-                    raise stopping()
+            while not (self._left.is_set() or self._closed.is_set()):
                 delta = next(deltas)
                 self._tell(delta)
                 if delta.finish:
@@ -124,9 +159,8 @@ class Turn:
 
     async def aclose(self) -> None:
         self._finished = True
-        if not self._left.is_set():
-            self._left.set()
-            self._line.inside -= 1
+        self._left.set()
+        self._inside.discard(self._end)
 
 
 def stopping() -> ApiError:

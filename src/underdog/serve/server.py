@@ -24,8 +24,10 @@ def serve(
     port: int = PORT,
     on_ready: Callable[[str], None] = lambda address: None,
     limits: "Limits | None" = None,
-) -> None:
+) -> bool:
     """Serves until Ctrl-C. `on_ready` gets the address of the chat page; the API is below it, at /v1.
+
+    True: a thread is still in the middle of a call of the model, for nobody; the process would wait for it at its end.
 
     Without keys in `limits`, whoever reaches a host other than this machine's own can use the model. Port 0 takes any
     that is free.
@@ -33,16 +35,17 @@ def serve(
     Raises:
         UserError: the port is taken or not allowed, or the host is not one of this machine.
     """
+    server = build_server(served, limits)
     listening = bind(host, port)
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each chunk for a client that has just left
     try:
-        server = build_server(served, limits)
         on_ready(address(listening, host))
         server.run(sockets=[listening])
     except KeyboardInterrupt:
         pass  # uvicorn has ended the answers in progress
     finally:
         listening.close()
+    return server.config.app.state.line.busy
 
 
 def bind(host: str, port: int) -> socket.socket:

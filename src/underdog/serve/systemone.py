@@ -17,8 +17,9 @@ from pydantic import Field
 
 from underdog.errors import UserError
 from underdog.generate.session import Model
+from underdog.serve.attended import attended
 from underdog.serve.bodies import Body, Strict, read_body
-from underdog.serve.errors import check_model, plainly
+from underdog.serve.errors import check_model
 from underdog.serve.guard import Limits
 from underdog.serve.line import Line
 from underdog.tasks.classify import softmax
@@ -111,7 +112,7 @@ def install_systemone(app: FastAPI, served: Model, line: Line, limits: Limits) -
     async def systemone(request: Request) -> dict[str, Any]:
         asked = await read_body(request, SystemOneRequest, limits.body)
         check_model(asked.model, served)
-        answers = await line.call(lambda: plainly(lambda: decide(served, asked.state, asked.questions), str))
+        answers = await attended(request, line, served, lambda model: decide(model, asked.state, asked.questions))
         return {"model": served.name, "answers": answers}
 
 
