@@ -34,8 +34,9 @@ def written(path, data):
     return path
 
 
-def response(number, page=PAGE, kind="text/html; charset=utf-8"):
-    http = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n{page}".encode()
+def response(number, page=PAGE, kind="text/html; charset=utf-8", headers=""):
+    body = page if isinstance(page, bytes) else page.encode()
+    http = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{headers}\r\n".encode() + body
     head = (
         f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://example.org/{number}\r\n"
         f"WARC-Record-ID: <urn:uuid:{number}>\r\nContent-Type: application/http; msgtype=response\r\n"
@@ -224,6 +225,46 @@ def test_archives_give_a_document_for_each_page(tmp_path, packed):
     assert [d.origin[-1] for d in documents] == list("01234")
     assert len(rejects) == 1
     assert "damaged" in rejects[0].reason
+
+
+GZIP, CHUNKED = "Content-Encoding: gzip\r\n", "Transfer-Encoding: chunked\r\n"
+
+
+def in_chunks(body, size=100):
+    parts = [body[place : place + size] for place in range(0, len(body), size)]
+    return b"".join(b"%x; a=b\r\n%s\r\n" % (len(part), part) for part in [*parts, b""])
+
+
+@pytest.mark.parametrize(
+    ("page", "headers"),
+    [
+        (gzip.compress(PAGE.encode()), GZIP),
+        (zlib.compress(PAGE.encode()), "Content-Encoding: deflate\r\n"),
+        (in_chunks(PAGE.encode()), CHUNKED),
+        (in_chunks(gzip.compress(PAGE.encode())), GZIP + CHUNKED),
+        (PAGE, GZIP + CHUNKED),  # a crawler took them off
+    ],
+)
+def test_archives_may_hold_pages_as_they_were_sent(tmp_path, page, headers):
+    (plain,), _ = read(written(tmp_path / "plain.warc", response(0)))
+    (found,), rejects = read(written(tmp_path / "a.warc", response(0, page, headers=headers)))
+    assert (found.text, rejects) == (plain.text, [])
+
+
+@pytest.mark.parametrize(
+    ("page", "headers", "why"),
+    [
+        (gzip.compress(PAGE.encode())[:60], GZIP, "cut short"),
+        (b"no gzip", GZIP, "incorrect header check"),
+        (in_chunks(PAGE.encode())[:150], CHUNKED, "cut short"),
+        (b"some words", "Content-Encoding: br\r\n", "its Content-Encoding is br"),
+    ],
+)
+def test_pages_that_cannot_be_decoded_are_set_aside_alone(tmp_path, page, headers, why):
+    records = response(0) + response(1, page, headers=headers) + response(2)
+    documents, (reject,) = read(written(tmp_path / "a.warc", records))
+    assert [d.origin[-1] for d in documents] == ["0", "2"]
+    assert why in reject.reason and reject.offset == len(response(0))
 
 
 def test_archives_skip_what_is_no_page(tmp_path):

@@ -1,7 +1,8 @@
 """Pages: HTML files and WARC archives. One document a page, its main text without the frame around it."""
 
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ _UNCLOSED = frozenset(  # void elements, and those whose end tags authors may le
     b" optgroup colgroup rb rt rp html head body".split()
 )
 _TOO_LARGE = "larger than 32 MiB"
+_GZIP_OR_ZLIB = 47  # zlib looks at the header which of them it is
 _RECORD_STARTS = {".gz": b"\x1f\x8b\x08", "": b"WARC/1."}
 
 
@@ -71,9 +73,47 @@ def _responses(path: Path, start: int, span: Span) -> Iterator[tuple[int, Found 
                 yield at, Reject(span.path, None, "cut short", offset=at)
             elif (record.http_content_type or "text/html") in ("text/html", "application/xhtml+xml"):
                 address = record.headers.get("WARC-Target-URI") or f"{span.path} at byte {at}"
-                yield at, _page(body, record.http_charset, span, address, at)
+                yield at, _response(body, record, span, address, at)
             else:
                 yield at, None
+
+
+def _response(body: bytes, record: Any, span: Span, address: str, at: int) -> Found:
+    try:
+        page = _decoded(body, record.http_headers)
+    except (ValueError, zlib.error) as problem:
+        return Reject(span.path, None, f"its body cannot be decoded: {problem}", offset=at)
+    return _page(page, record.http_charset, span, address, at)
+
+
+def _decoded(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """A response's body without its HTTP encodings. Crawlers that took them off often left the headers as they were:
+    what begins like a page is one."""
+    if body.lstrip().startswith(b"<"):
+        return body
+    if "chunked" in (headers.get("Transfer-Encoding") or "").lower():
+        body = _joined(body)
+    coding = (headers.get("Content-Encoding") or "identity").strip().lower()
+    if coding in ("gzip", "x-gzip", "deflate"):
+        unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+        body = unpacker.decompress(body, LARGEST)
+        if not unpacker.eof:
+            raise ValueError(_TOO_LARGE if unpacker.unconsumed_tail else "cut short")
+    elif coding != "identity":
+        raise ValueError(f"its Content-Encoding is {coding}")
+    return body
+
+
+def _joined(body: bytes) -> bytes:
+    """The chunks of a body, each behind a line with its size (RFC 9112, section 7.1)."""
+    parts, place = [], 0
+    while (end := body.find(b"\r\n", place)) >= 0:
+        size = int(body[place:end].split(b";")[0], 16)
+        if size == 0:
+            return b"".join(parts)
+        parts.append(body[end + 2 : end + 2 + size])
+        place = end + 2 + size + 2
+    raise ValueError("cut short")
 
 
 def _next_record(path: Path, start: int, mark: bytes) -> int | None:
