@@ -209,7 +209,11 @@ def sandbox(
     from underdog.verify.sandbox.remote import make_server
 
     here = open_local(weak=False, count=cores())
-    with make_server(here, host, port) as server:
+    try:
+        server = make_server(here, host, port)
+    except OSError as problem:
+        raise UserError(f"{host}, port {port}: {problem.strerror}.", hint="Name another: --host, --port.") from None
+    with server:
         print(f"http://{host}:{server.server_port}  kept in by {', '.join(here.layers)}\nCtrl-C stops.", flush=True)
         server.serve_forever()
 

@@ -1,12 +1,14 @@
 """The verbs of `underdog curate`: the corpus of a recipe, its labels, and why a document is where it is."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from underdog.cli_options import RecipeFile, Root, Set, Text, sources
+from underdog.errors import nearest
 from underdog.talk_cli import ModelPath
 
 
@@ -14,9 +16,14 @@ class _RunUnlessSaid(TyperGroup):
     """`underdog curate RECIPE` stands for `underdog curate run RECIPE`."""
 
     def parse_args(self, ctx, args):
-        if args and args[0] not in {*self.commands, "--help"}:
+        if args and args[0] not in {*self.commands, "--help"} and not _misspelt(args[0], self.commands):
             args = ["run", *args]
         return super().parse_args(ctx, args)
+
+
+def _misspelt(word: str, verbs: Iterable[str]) -> bool:
+    """Whether a verb is meant, and no recipe."""
+    return not word.endswith(".toml") and not Path(word).exists() and nearest(word, verbs) is not None
 
 
 curate_app = typer.Typer(
@@ -30,7 +37,7 @@ def curate(
     set_: Set = [],  # noqa: B006
     text: Text = [],  # noqa: B006
     on: Annotated[
-        str, typer.Option(help='Where the workers are: "here", or "ray" (RAY_ADDRESS, or a local one).')
+        Literal["here", "ray"], typer.Option(help="Where the workers are; ray: RAY_ADDRESS, or a local one.")
     ] = "here",
     runs: Root = Path("runs"),
 ) -> None:
@@ -64,14 +71,14 @@ def label_documents(
 ) -> None:
     """Ask a strong model for scores of documents. curate.labels makes an annotator of them."""
     from underdog.generate.open import open_model
+    from underdog.report.curation import curated_texts
     from underdog.stages.label import label_corpus
-    from underdog.stages.pipeline import open_run
 
     def progress(done: int, total: int) -> None:
         typer.echo(f"\r{done:,} of {total:,}", nl=done == total, err=True)
 
-    corpus = open_run(run).artifacts["curate"].path
-    done = label_corpus(corpus, open_model(model), out, documents, budget, progress)
+    (curated,) = curated_texts(run.parent, run)
+    done = label_corpus(curated.path, open_model(model), out, documents, budget, progress)
     typer.echo(
         f"{out}: {done.labelled:,} labelled now, {done.known:,} before, {done.failed:,} without a usable answer; "
         f"{done.characters:,} characters sent."

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -276,3 +277,46 @@ def test_progress_moves_forward_to_the_end(tmp_path, sources):
 def test_curation_runs_without_torch():
     code = "import sys, underdog.stages.curate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_where_nothing_was_read_the_first_reason_is_told(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"content": "Some text."}\n')
+    with pytest.raises(
+        UserError, match=r'1 bad records were .* first: .*a\.jsonl line 1: "text" is missing'
+    ) as problem:
+        run(tmp_path / "a", [str(tmp_path / "a.jsonl")])
+    assert "curate.text_field" in problem.value.hint
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason", "look_at"),
+    [
+        ({"minimum_characters": 10**6}, "short", "minimum_characters"),
+        ({"languages": ["fi"]}, "language", "curate.languages"),
+        ({"rules": ["gopher"], "limits": {"gopher.words": 10_000}}, "gopher.words", "curate.limits"),
+        ({"thresholds": {"top": 0.999}}, "below top", "curate.thresholds"),
+    ],
+)
+def test_where_nothing_is_left_the_setting_is_named(tmp_path, sources, settings, reason, look_at):
+    with pytest.raises(UserError, match=reason) as problem:
+        run(tmp_path / "a", sources, **settings)
+    assert look_at in problem.value.hint
+
+
+def test_a_threshold_of_nothing_keeps_all(tmp_path, sources):
+    draft, _ = run(tmp_path / "a", sources, thresholds={"medium": 0})
+    assert draft.metrics["tiers"]["medium"]["documents"] > 0
+
+
+def test_a_language_is_a_code(tmp_path, sources):
+    with pytest.raises(UserError, match='no language "english"'):
+        run(tmp_path / "a", sources, languages=["english"])
+
+
+def test_a_ray_cluster_that_is_not_there_is_told_at_once(tmp_path, sources, monkeypatch):
+    pytest.importorskip("ray")
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(UserError, match="There is no Ray cluster at RAY_ADDRESS"):
+            run(tmp_path / "a", sources, on="ray")

@@ -33,6 +33,23 @@ def test_labels_are_kept_and_not_asked_twice(tmp_path):
     assert len(teacher.asked) == 3
 
 
+def test_a_file_that_was_edited_by_hand_is_gone_on_with(tmp_path):
+    """Without an end to its last line, and with what JSON allows inside one."""
+    path = tmp_path / "mine" / "labels.jsonl"
+    path.parent.mkdir()
+    path.write_text('{"text": "one\u2028two", "scores": {"fluency": 7}}', encoding="utf-8")
+    label(["three"], Teacher(ANSWER), path, signals=SIGNALS)
+    assert [found.text for found in read_labels(path)] == ["one\u2028two", "three"]
+
+
+def test_files_that_cannot_be_read_or_written(tmp_path):
+    (tmp_path / "latin.jsonl").write_bytes(b'{"text": "\xe9"}')
+    with pytest.raises(UserError, match="is not UTF-8"):
+        read_labels(tmp_path / "latin.jsonl")
+    with pytest.raises(UserError, match="cannot be written"):
+        label(["one"], Teacher(ANSWER), tmp_path / "latin.jsonl" / "labels.jsonl", signals=SIGNALS)
+
+
 def test_a_bad_answer_is_asked_again_and_then_counted(tmp_path):
     teacher = Teacher(
         "I would say seven.", "```json\n" + ANSWER + "\n```", "no", '{"fluency": 11, "literacy": 1}', "{}"

@@ -13,8 +13,10 @@ def test_a_misspelt_source_is_named_and_guessed():
 
 
 def test_a_missing_path_is_an_error_before_anything_is_read(tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match=r"curate\.sources: .*/nowhere does not exist"):
         find_spans(["python-docs", f"{tmp_path}/nowhere"])
+    with pytest.raises(UserError, match=r'curate\.unlike: there is no file or folder "articles"'):
+        find_spans(["articles"], setting="curate.unlike")
 
 
 def test_named_corpora_and_the_users_files_mix_in_the_order_of_the_recipe(tmp_path):
@@ -74,6 +76,10 @@ def test_a_manifest_lists_files_folders_and_globs_from_its_own_folder_on(tmp_pat
     assert [span.path for span in spans] == [f"{tmp_path}/{name}" for name in ("deep/c.txt", "deep/d.py", "b.md")]
     assert {span.source for span in spans} == {str(manifest)}
     assert expand([str(manifest), "python-docs"])[1:3] == [f"{tmp_path}/deep", f"{tmp_path}/*.md"]
+    manifest.write_text("gone.txt")
+    with pytest.raises(UserError, match=r"list\.manifest: .*gone\.txt does not exist") as problem:
+        find_spans([str(manifest)])
+    assert "its own folder" in problem.value.hint
     manifest.write_text("# nothing\n")
     with pytest.raises(UserError, match="lists nothing"):
         find_spans([str(manifest)])

@@ -102,10 +102,11 @@ def _check_mix(phase: Phase, here: str, curate: Curate, where: Where) -> None:
                 hint=did_you_mean(source, [name for name in names if "/" not in name or "/" in source]),
             )
         tier = source.split("/")[0]
-        if share and tier in TIERS and not curate.keep.get(tier):
+        if share and tier in TIERS and tier not in curate.tiers:
+            by = "thresholds" if curate.thresholds else "keep"
             raise UserError(
-                f'{where(here)}: phase "{phase.name}" mixes in "{source}", but curate.keep keeps nothing as "{tier}".',
-                hint=f"Give curate.keep.{tier} a share, or mix in another tier.",
+                f'{where(here)}: phase "{phase.name}" mixes in "{source}", but curate.{by} keeps nothing as "{tier}".',
+                hint=f"Let curate.{by} name {tier}, or mix in another tier.",
             )
 
 

@@ -115,7 +115,13 @@ class Curate(Section):
     unlike: list[str] = []
     """Bad examples, for the same signal."""
     labels: str = ""
-    """JSON Lines of a strong model's scores ("underdog label"): an annotator learns them and fills those signals."""
+    """JSON Lines of a strong model's scores ("underdog curate label"): an annotator learns them and fills those
+    signals."""
+
+    @property
+    def tiers(self) -> list[Tier]:
+        """Those that are filled, best first: by `thresholds` where there are any, else by `keep`."""
+        return [tier for tier in TIERS if (tier in self.thresholds if self.thresholds else self.keep.get(tier))]
 
 
 class Tokenizer(Section):

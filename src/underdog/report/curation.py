@@ -34,7 +34,8 @@ def show_funnel(curated: Artifact) -> None:
         said.append(f"set aside  {curated.metrics['rejected']:,} records: {curated.path / REJECTS}")
     if "contaminated" in curated.metrics["dropped"]:
         said.append(f"held a test's problem: {curated.path / CONTAMINATED}")
-    said.append("why a document is where it is: underdog curate explain ID")
+    examples = [example for inside in curated.metrics["examples"].values() for example in inside]
+    said.append(f"why a document is where it is: underdog curate explain {examples[0]['id'][:8] if examples else 'ID'}")
     console.print("\n".join(said), highlight=False, soft_wrap=True)
 
 
@@ -48,7 +49,7 @@ def explain(beginning: str, root: Path, run: Path | None) -> None:
         raise UserError(
             f'"{beginning}" is too short for an id.', hint=f"Give at least {_SHORTEST_ID} characters of it."
         )
-    curated = _curated(root, run)
+    curated = curated_texts(root, run)
     for artifact in curated:
         if rows := find_document(artifact.path, beginning):
             console = Console()
@@ -60,7 +61,7 @@ def explain(beginning: str, root: Path, run: Path | None) -> None:
     raise UserError(f'No document\'s id begins with "{beginning}": looked in {looked}.')
 
 
-def _curated(root: Path, run: Path | None) -> list[Artifact]:
+def curated_texts(root: Path, run: Path | None) -> list[Artifact]:
     """The run's curated text; without a run, all that is there, newest first."""
     if run is not None:
         artifacts = open_run(run).artifacts

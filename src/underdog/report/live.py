@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -34,7 +35,7 @@ class LiveReporter:
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description:<20}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(compact=True),
@@ -46,7 +47,7 @@ class LiveReporter:
         self._spoke = 0.0
 
     def __enter__(self) -> "LiveReporter":
-        self._console.print(f"[bold]{self._recipe.name}[/] · {machine(self._recipe)}")
+        self._console.print(f"[bold]{escape(self._recipe.name)}[/] · {machine(self._recipe)}")
         self._progress.start()
         return self
 

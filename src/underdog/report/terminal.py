@@ -45,7 +45,7 @@ def show_runs(root: Path) -> None:
         results = [a for name, a in run.artifacts.items() if name.startswith("evaluate-") and "control" not in name]
         last = results[-1].metrics if results else None
         table.add_row(
-            str(path.parent),
+            escape(str(path.parent)),
             list(run.artifacts)[-1],
             f"{last['sampled']['mean']:.1%}" if last else "",
             f"{last['greedy']['mean']:.1%}" if last else "",
@@ -61,5 +61,6 @@ def show_lineage(run: Run) -> None:
     names = {artifact.path.name: name for name, artifact in run.artifacts.items()}
     for name, artifact in run.artifacts.items():
         parents = ", ".join(names.get(folder, folder) for folder in artifact.manifest["parents"].values())
-        table.add_row(name, f"{run.folder.parent / STORE / artifact.path.name}", f"{artifact.seconds:.1f}", parents)
+        where = escape(str(run.folder.parent / STORE / artifact.path.name))
+        table.add_row(name, where, f"{artifact.seconds:.1f}", parents)
     Console().print(table)

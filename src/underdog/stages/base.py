@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from underdog.artifacts.store import LOG, MANIFEST, Draft
-from underdog.errors import UserError
 from underdog.model.weights import load_pretrained
 from underdog.tokens.folder import TEMPLATE
 from underdog.tokens.template import CHAT_TEMPLATE, PLAIN_TEMPLATE
@@ -17,8 +16,6 @@ def base(folder: Path, out: Draft) -> None:
     Raises:
         UserError: the folder is not a checkpoint that the decoder reads.
     """
-    if not (folder / "config.json").exists():
-        raise UserError(f"base: {folder} is not a checkpoint: it has no config.json.")
     tokenizer, model = Tokenizer.load(folder), load_pretrained(folder)
     tokenizer.check_fits(model.config.vocabulary, folder)
     for path in sorted(folder.iterdir()):

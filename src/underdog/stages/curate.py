@@ -16,6 +16,7 @@ from underdog.text.corpus import CONTAMINATED, REJECTS, write_documents
 from underdog.text.decontaminate import HeldOut
 from underdog.text.funnel import Funnel
 from underdog.text.judge import Judge, Scored
+from underdog.text.nothing import refuse_empty
 from underdog.text.passes import BANDS, Context, measure_unit, read_unit, warm_up
 from underdog.text.readers.span import Unit, units
 from underdog.text.shards import Shards
@@ -72,7 +73,7 @@ def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int
         read = Shards([context.shard("read", unit.number) for unit in work])
         rejected = _gather_rejects(context, work, out.path / REJECTS)
         funnel = read_funnel(read)
-        _refuse_empty(funnel, settings.sources, rejected)
+        refuse_empty(funnel, settings, out.path / REJECTS)
         duplicates = drop_exact(funnel, read)
         note_repeats(context, funnel, read, work)
         items = {u: (u.number, rows) for u, rows in zip(work, by_unit(duplicates, read), strict=True)}
@@ -84,7 +85,7 @@ def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int
     drop_measured(funnel, columns, settings)
     drop_near_duplicates(funnel, columns, measured, settings.near_duplicates)
     drop_contaminated(funnel, columns, settings.decontaminate, out.path / CONTAMINATED)
-    _refuse_empty(funnel, settings.sources, rejected)
+    refuse_empty(funnel, settings, out.path / REJECTS)
 
     left = funnel.left
     judged = columns.take(pa.array(left))
@@ -94,8 +95,9 @@ def curate(settings: Curate, held_out: Mapping[str, str], out: Draft, cores: int
         placed = tiers_by_threshold(scored.quality, settings.thresholds)
     else:
         placed = assign_tiers(scored.quality, funnel.characters[left].tolist(), ids, settings.keep, scored.groups)
-    lowest = [tier for tier in TIERS if (settings.thresholds or settings.keep).get(tier)][-1]
+    *_, lowest = settings.tiers
     funnel.drop("in a tier", [None if tier else f"below {lowest}" for tier in placed])
+    refuse_empty(funnel, settings, out.path / REJECTS)
 
     out.progress(0.95, 1.0, "writing")
     tier = _spread(placed, left, len(columns))
@@ -202,20 +204,6 @@ def _spread(values: Sequence[Any], indices: np.ndarray, length: int) -> list[Any
     for index, value in zip(indices.tolist(), values, strict=True):
         column[index] = value
     return column
-
-
-def _refuse_empty(funnel: Funnel, sources: Sequence[str], rejected: int) -> None:
-    if len(funnel.left):
-        return
-    named = ", ".join(sources)
-    if len(funnel.ids):
-        reasons = ", ".join(f"{count} {kind}" for kind, count in count_reasons(funnel.dropped).items())
-        raise UserError(
-            f"No document of {named} is left: of {len(funnel.ids)}, {reasons}.",
-            hint="Loosen curate.minimum_characters, curate.near_duplicates or curate.decontaminate.",
-        )
-    bad = f"; {rejected} bad records were set aside" if rejected else ""
-    raise UserError(f"curate.sources holds no documents: {named}{bad}.", hint="Name a source that has text.")
 
 
 def _result(out: Draft) -> str:

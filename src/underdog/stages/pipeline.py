@@ -16,6 +16,7 @@ from underdog.lanes import cores
 from underdog.recipe.schema import Recipe
 from underdog.stages.order import MAIN_LINE, Stage, stages
 from underdog.stages.together import make, use_cores
+from underdog.text.sources import check_sources
 from underdog.verify.sandbox.choose import choose_sandbox
 
 STORE = "store"
@@ -59,7 +60,7 @@ def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "exp
     """Runs the stages up to `until`; what is there already is not made again. `on`: see `stages`."""
     run = Run(recipe, run_folder(recipe, root))
     store = Store(root / STORE)
-    choose_sandbox(recipe.problems.sandbox)
+    _check_inputs(recipe)
     for stage in stages(recipe, on):
         parents = {name: run.artifacts[name] for name in stage.parents}
         reporter.begin(stage.name)
@@ -82,6 +83,18 @@ def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "exp
         if stage.name == until:
             break
     return run
+
+
+def _check_inputs(recipe: Recipe) -> None:
+    """Refuses at once what a later stage would not find."""
+    choose_sandbox(recipe.problems.sandbox)
+    if not recipe.base:
+        for setting in ("sources", "reference", "unlike"):
+            check_sources(getattr(recipe.curate, setting), f"curate.{setting}")
+    elif not (Path(recipe.base) / "config.json").exists():
+        raise UserError(
+            f"base: {recipe.base} is not a checkpoint: it has no config.json.", hint="Name a Hugging Face folder."
+        )
 
 
 def already_made(recipe: Recipe, root: Path, until: str) -> dict[str, Artifact]:

@@ -35,7 +35,7 @@ def tokenize(settings: Settings, curated: Artifact, problems: Artifact, out: Dra
         documents = sum(map(len, tiers.values()))
         raise UserError(
             f"Curation kept {documents} documents: too few to train on and hold out {share:.0%} of the good ones.",
-            hint="Add text to curate.sources, or raise the shares in curate.keep.",
+            hint="Add text to curate.sources, or let curate.keep (or thresholds) keep more of it.",
         )
 
     out.progress(0, 2, "training the tokenizer")

@@ -22,7 +22,7 @@ from underdog.text.document import Document
 from underdog.text.kernels.batch import Texts
 from underdog.text.kernels.count import Counts, count_with_words
 from underdog.text.labels import read_labels
-from underdog.text.language import domains, languages, settle
+from underdog.text.language import check_languages, domains, languages, settle
 from underdog.text.linear import Words
 from underdog.text.readers.formats import read_span
 from underdog.text.reference import MOST, Reference, fit_reference
@@ -67,12 +67,13 @@ class Judge:
         known = {**SIGNALS, SIMILARITY.name: SIMILARITY} if settings.reference else SIGNALS
         self.signals: list[Signal] = choose_signals(settings.signals, known)
         choose_rules(settings.rules, settings.limits)
+        check_languages(settings.languages)
         if settings.unlike and not settings.reference:
             raise UserError("curate.unlike needs curate.reference.", hint="Name good examples beside the bad ones.")
         self.reference: Reference | None = None
         if settings.reference:
-            base, bad = (_texts(names, settings.text_field) for names in (settings.reference, settings.unlike))
-            self.reference = fit_reference(base, _texts(settings.sources, settings.text_field), bad)
+            good, bad, ordinary = (_texts(settings, of) for of in ("reference", "unlike", "sources"))
+            self.reference = fit_reference(good, ordinary, bad)
         self.annotator: Annotator | None = None
         self.agreement: dict[str, dict[str, float]] = {}
         """By signal, how well annotator and counts agree with labels that were held out."""
@@ -143,9 +144,10 @@ def find_redundant(signals: Sequence[Signal], correlations: NDArray[np.float64],
     return found
 
 
-def _texts(names: Sequence[str], field: str) -> list[str]:
-    """Some documents of the sources, from all their parts: the same ones every time."""
-    spans = find_spans(names, field) if names else []
+def _texts(settings: Curate, setting: str) -> list[str]:
+    """Some documents of the texts that a setting names, from all their parts: the same ones every time."""
+    names = getattr(settings, setting)
+    spans = find_spans(names, settings.text_field, f"curate.{setting}") if names else []
     stride = max(1, len(spans) * _FIRST // MOST)
 
     def documents() -> Iterator[str]:

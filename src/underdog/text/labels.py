@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from underdog.errors import UserError, did_you_mean
 from underdog.text.scores import HIGHEST
@@ -68,7 +69,7 @@ def label(
     known = {_key(row["text"]) for row in _rows(path)} if path.exists() else set()
     todo = [text for text in dict.fromkeys(texts) if _key(text) not in known]
     labelled = failed = sent = 0
-    with path.open("a", encoding="utf-8") as file:
+    with _opened(path) as file:
         for number, text in enumerate(todo):
             prompt = label_prompt(text, signals)
             scores = None
@@ -134,9 +135,24 @@ def _is_score(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= HIGHEST
 
 
+def _opened(path: Path) -> IO[str]:
+    """The file of labels, to append lines to."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torn = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
+        file = path.open("a", encoding="utf-8", newline="\n")
+    except OSError as problem:
+        raise UserError(f"{path} cannot be written: {problem.strerror}.", hint="Name another file: --out.") from None
+    if torn:
+        file.write("\n")
+    return file
+
+
 def _rows(path: Path) -> Iterator[dict]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON strings may hold U+2028
+    except UnicodeDecodeError as problem:
+        raise UserError(f"{path} is not UTF-8 (byte {problem.start}).", hint="Save it as UTF-8.") from None
     except OSError as problem:
         raise UserError(
             f"{path}: {problem.strerror}.", hint="curate.labels names a JSON Lines file of labels."

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from underdog.errors import extra
+from underdog.errors import UserError, extra
 from underdog.text.kernels.batch import Texts
 from underdog.text.kernels.count import Counts
 
@@ -28,6 +28,16 @@ def languages(texts: Texts) -> list[str]:
         (label,), (probability,) = predict(" ".join(text.split())[:_ENOUGH])
         found.append(label.removeprefix("__label__") if probability >= _SURE else UNKNOWN)
     return found
+
+
+def check_languages(codes: Sequence[str]) -> None:
+    """Raises UserError: one of them is no code that `languages` gives."""
+    if not codes:
+        return
+    labels, _ = _model().predict("all of them", k=-1, threshold=-1.0)
+    for code in codes:
+        if f"__label__{code}" not in labels and code != UNKNOWN:
+            raise UserError(f'curate.languages: there is no language "{code}".', hint='It takes ISO codes: "en", "ru".')
 
 
 def settle(languages: Sequence[str]) -> list[str]:

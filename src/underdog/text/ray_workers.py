@@ -6,11 +6,13 @@ installed. A unit whose worker dies is done again elsewhere.
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from underdog.errors import UserError, extra
 
+_SECONDS = 5.0  # that the cluster's head may take to answer
 _RETRIES = 5  # of a unit, when its worker or its machine is lost
 
 
@@ -55,6 +57,8 @@ class RayWorkers:
 
 def _join(ray: Any, address: str | None, count: int) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address:
+        _check_answers(address)
     try:
         if address:
             ray.init(address, **quiet)
@@ -66,10 +70,25 @@ def _join(ray: Any, address: str | None, count: int) -> None:
                 f"Ray does not start on this machine: {_first_line(problem)}",
                 hint="Try again when less else is running, or leave --on ray away: the result is the same.",
             ) from None
-        raise UserError(
-            f"There is no Ray cluster at RAY_ADDRESS={address}: {_first_line(problem)}",
-            hint="Start one with `ray start --head`, or unset RAY_ADDRESS to run on this machine.",
-        ) from None
+        raise _no_cluster(address, problem) from None
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself would look for a minute and more for a cluster that is not there."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdecimal():
+        return  # "auto"
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+    except (OSError, OverflowError) as problem:
+        raise _no_cluster(address, problem) from None
+
+
+def _no_cluster(address: str, problem: Exception) -> UserError:
+    return UserError(
+        f"There is no Ray cluster at RAY_ADDRESS={address}: {_first_line(problem)}",
+        hint="Start one with `ray start --head`, or unset RAY_ADDRESS to run on this machine.",
+    )
 
 
 def _work(context: Any, work: Callable[..., None], item: Sequence[Any]) -> None:

@@ -4,7 +4,7 @@ import glob
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from underdog.errors import UserError, did_you_mean
+from underdog.errors import UserError, nearest
 from underdog.text.python_corpus import package_docs, python_docs, python_rest
 from underdog.text.readers.formats import READS, cut, reader_of
 from underdog.text.readers.span import Span
@@ -18,17 +18,24 @@ MANIFEST = ".manifest"
 """A file of this suffix lists files, folders and globs, one a line, from its own folder on."""
 
 
-def find_spans(names: Sequence[str], field: str = "text") -> list[Span]:
+def find_spans(names: Sequence[str], field: str = "text", setting: str = "curate.sources") -> list[Span]:
     """What there is to read, in an order that is the same every time. `field` is where records have their text.
 
     Raises:
-        UserError: a name that is neither a source nor a path, or a path without text.
+        UserError: a name that is neither a source nor a path, or a path without text; it names the setting.
     """
-    files = {name: None if _is_named(name) else _files_of(name) for name in names}
     spans: list[Span] = []
-    for name, found in files.items():
+    for name, found in check_sources(names, setting).items():
         spans += SOURCES[name]() if found is None else (span for path in found for span in cut(path, name, field))
     return spans
+
+
+def check_sources(names: Sequence[str], setting: str) -> dict[str, list[Path] | None]:
+    """The files behind each name, None for a named corpus; raises as `find_spans`."""
+    try:
+        return {name: None if _is_named(name) else _files_of(name) for name in names}
+    except UserError as problem:
+        raise UserError(f"{setting}: {problem}", hint=problem.hint) from None
 
 
 def expand(names: Sequence[str]) -> list[str]:
@@ -46,24 +53,28 @@ def find_files(entry: str) -> list[Path]:
     path = Path(entry).expanduser()
     if path.is_file():
         if reader_of(path) is None:
-            raise UserError(f"curate.sources: {entry} is not a text file by its name.", hint=READS)
+            raise UserError(f"{entry} is not a text file by its name.", hint=READS)
         return [path]
     if path.is_dir():
         found = [file for file in path.rglob("*") if not _is_hidden(file.relative_to(path))]
     elif glob.has_magic(entry):
         found = [Path(name) for name in glob.glob(str(path), recursive=True)]
     else:
-        raise UserError(f"curate.sources: {entry} does not exist.", hint="Paths start at the current folder.")
+        raise UserError(f"{entry} does not exist.", hint="Paths start at the current folder.")
     files = sorted(file for file in found if reader_of(file) and file.is_file())
     if not files:
-        raise UserError(f"curate.sources: there is no text in {entry}.", hint=READS)
+        raise UserError(f"There is no text in {entry}.", hint=READS)
     return files
 
 
 def _files_of(name: str) -> list[Path]:
     if not _is_manifest(name):
         return find_files(name)
-    return list(dict.fromkeys(file for entry in _entries(Path(name)) for file in find_files(entry)))
+    entries = _entries(Path(name))
+    try:
+        return list(dict.fromkeys(file for entry in entries for file in find_files(entry)))
+    except UserError as problem:
+        raise UserError(f"{name}: {problem}", hint="The paths of a manifest start at its own folder.") from None
 
 
 def _is_manifest(name: str) -> bool:
@@ -75,12 +86,10 @@ def _entries(manifest: Path) -> list[str]:
     try:
         lines = [line.strip() for line in manifest.read_text(encoding="utf-8").splitlines()]
     except UnicodeDecodeError:
-        raise UserError(
-            f"curate.sources: {manifest} is not UTF-8.", hint="A manifest lists paths, one a line."
-        ) from None
+        raise UserError(f"{manifest} is not UTF-8.", hint="A manifest lists paths, one a line.") from None
     entries = [str(manifest.parent / Path(line).expanduser()) for line in lines if line and not line.startswith("#")]
     if not entries:
-        raise UserError(f"curate.sources: {manifest} lists nothing.", hint="A manifest lists paths, one a line.")
+        raise UserError(f"{manifest} lists nothing.", hint="A manifest lists paths, one a line.")
     return entries
 
 
@@ -94,7 +103,12 @@ def _is_named(name: str) -> bool:
         return True
     looks_like_path = Path(name).expanduser().exists() or glob.has_magic(name) or set(name) & set("/\\.~")
     if not looks_like_path:
-        raise UserError(f'curate.sources: unknown source "{name}".', hint=did_you_mean(name, SOURCES))
+        known = f"Paths start at the current folder. Corpora: {', '.join(sorted(SOURCES))}."
+        guess = nearest(name, SOURCES)
+        raise UserError(
+            f'there is no file or folder "{name}", and no corpus of that name.',
+            hint=f'Did you mean "{guess}"?' if guess else known,
+        )
     return False
 
 
