@@ -61,7 +61,7 @@ def test_a_mistake_is_named_with_its_line(written, old, new, words, hint):
 def test_what_is_no_script(written, tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         load_script(tmp_path / "no.yaml")
-    with pytest.raises(UserError, match=r"s\.yaml line 1"):
+    with pytest.raises(UserError, match=r"s\.yaml holds no script"):
         load_script(written("- a\n"))
     with pytest.raises(UserError, match=r"script\.flows: Field required"):
         read_script({})

@@ -139,12 +139,16 @@ def load_script(path: Path) -> Script:
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UserError(f"{path} cannot be read: {problem}.") from None
+    except UnicodeDecodeError as problem:
+        raise UserError(f"{path} is not UTF-8 (byte {problem.start}).", hint="Save it as UTF-8.") from None
+    except OSError as problem:
+        raise UserError(f"{path} cannot be read: {problem.strerror}.", hint="Name a script: docs/jobs.md.") from None
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{where}: {getattr(problem, 'problem', problem)}.") from None
+    if not isinstance(said, dict):
+        raise UserError(f"{path} holds no script.", hint="docs/jobs.md shows one: greeting, flows, answers.")
     try:
         script = Script.model_validate(said)
         script.place()
