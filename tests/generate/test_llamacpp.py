@@ -91,6 +91,14 @@ def test_what_is_drawn_under_a_grammar_is_of_it(served):
         assert accepts(structure, answer.message.content)
 
 
+def test_a_choice_may_have_many_options_and_what_it_cannot_follow_is_told(served):
+    choice = Structure.choice([f"a{i}" for i in range(3000)])
+    assert accepts(choice, collect(served.reply(ASKED, Options(structure=choice, thinking=False))).message.content)
+    long = Structure.grammar("start: a{1000000}\na: /x/")
+    with pytest.raises(UserError, match="could not follow"):
+        collect(served.reply(ASKED, Options(structure=long, thinking=False)))
+
+
 def test_a_context_that_is_full_is_refused_first(served):
     with pytest.raises(ContextFull, match="the model's context holds 256"):
         served.reply([Message("user", "long " * 300)])

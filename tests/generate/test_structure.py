@@ -71,6 +71,7 @@ def test_a_thought_may_stand_before():
         ({"type": "array", "items": {"oneOf": [{"minimum": 1}, {"maximum": 5}]}}, "$.items.oneOf"),
         ({"$defs": {"t": {"uniqueItems": True}}, "$ref": "#/$defs/t"}, "$.$defs.t.uniqueItems"),
         ({"type": "string", "pattern": "(?!x)y"}, "$.pattern"),
+        ({"items": {"type": "array", "maxItems": 1e9}}, "$.items.maxItems"),
         ({"type": "object", "properties": {"not": {"type": "null", "if": {}}}}, "$.properties.not.if"),
         (7, "$"),
     ],
@@ -89,6 +90,7 @@ def test_what_cannot_be_served_is_named(schema, field):
         (lambda: Structure.grammar("item: /a/"), "no start rule found"),
         (lambda: Structure.grammar("start: missing"), "missing"),
         (lambda: Structure.choice([]), "at least one option"),
+        (lambda: Structure.grammar('start: %json {"type": "array", "minItems": 1000000000}'), "at most 10,000"),
         (lambda: Structure.json_schema({"const": "x" * 2**21}), "at most 1,048,576 are served"),
     ],
 )

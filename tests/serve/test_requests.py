@@ -23,6 +23,10 @@ def post(api):
         yield send
 
 
+def called(arguments):
+    return {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}
+
+
 def refusal(response, status=400):
     assert response.status_code == status, response.text
     error = response.json()["error"]
@@ -84,6 +88,24 @@ def test_what_asks_for_nothing_is_accepted(post):
         ({"messages": "hi"}, "messages: ", "messages"),
         ({"messages": [{"role": "user"}]}, "messages[0].content is missing.", "messages[0].content"),
         ({"messages": [{**USER, "nam": "x"}]}, "Unknown parameter messages[0].nam.", "messages[0].nam"),
+        (
+            {"structured_outputs": {"json": {}, "regex": "a"}},
+            "structured_outputs takes one of",
+            "structured_outputs",
+        ),
+        (
+            {"response_format": {"type": "text", "json_schema": {"name": "a", "schema": {}}}},
+            "response_format text has no json_schema.",
+            "response_format.json_schema",
+        ),
+        *(
+            (
+                {"messages": [USER, {"role": "assistant", "tool_calls": [called(said)]}]},
+                "The arguments of f",
+                "messages",
+            )
+            for said in ("[" * 5000, '{"a": "\\ud800"}', '{"a": NaN}', "5")
+        ),
         ({"messages": [USER, {"role": "critic", "content": "x"}]}, "messages[1].role: ", "messages[1].role"),
         ({"messages": [USER, {"role": "assistant", "content": "x"}]}, "The last message must be", "messages"),
         (

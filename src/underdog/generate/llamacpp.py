@@ -262,7 +262,7 @@ def _read(pieces: "queue.SimpleQueue[Any]", drawing: Drawing) -> Generator[Token
         (choice,) = piece["choices"]
         data = choice["text"].encode()
         if checker and not checker.take(data):
-            raise RuntimeError("llama.cpp left the grammar: it could not read it")
+            raise UserError("llama.cpp left the grammar: it could not follow it.", hint="Ask for something simpler.")
         ended = choice["finish_reason"]
         count = piece["usage"]["completion_tokens"] - drawn if ended else 1
         drawn += count

@@ -18,6 +18,7 @@ from underdog.tokens.tokenizer import END_THINK, THINK
 
 SPELLING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 LIMIT = 2**20  # bytes of a grammar
+ITEMS = 10_000  # most that an array may be bound to: llama.cpp writes them all out, and a billion took all the memory
 
 
 class StructureError(UserError):
@@ -71,7 +72,8 @@ class Structure:
     def choice(cls, choices: Sequence[str]) -> "Structure":
         if not choices or not all(choices):
             raise StructureError("A choice needs at least one option, and none of them empty.")
-        return _checked(cls(f"answer: {' | '.join(json.dumps(choice) for choice in choices)}\n"))
+        options = " | ".join(json.dumps(choice) for choice in choices)
+        return _checked(cls(f"answer: UNDERDOG_CHOICE\nUNDERDOG_CHOICE: {options}\n"))  # a rule has at most 2,000
 
     def whole(self, thinking: str = "no") -> str:
         """The grammar of everything that the model writes, for `whole_grammar`'s kinds of thinking."""
@@ -130,6 +132,9 @@ def _checked(structure: Structure) -> Structure:
     whole = structure.whole()
     if len(whole) > LIMIT:
         raise StructureError(f"The structure has {len(whole):,} bytes; at most {LIMIT:,} are served.")
+    for bound, number in re.findall(r'"(minItems|maxItems)"\s*:\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)', whole):
+        if float(number) > ITEMS:
+            raise StructureError(f"{bound} is {number}; at most {ITEMS:,} are served.")
     lib = library()
     matcher = lib.LLMatcher(_bytes_tokenizer(lib), lib.LLMatcher.grammar_from_lark(whole), log_level=0)
     if matcher.is_error():
@@ -152,6 +157,8 @@ def _field(schema: Any, error: str) -> str:
         words.add("oneOf")
     if "atternPropert" in error:
         words.add("patternProperties")
+    if found := re.match(r"m..Items", error):
+        words.add(found[0])
     if "regex" in error or "pattern" in error:
         words.add("pattern")
     for path, sub in places(schema):

@@ -1,9 +1,9 @@
 """The parts of a request: messages, tools, and forms of an answer, in OpenAI's words and vLLM's."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import from_json
 
 from underdog.generate.structure import Structure
 from underdog.serve.bodies import Strict
@@ -30,7 +30,7 @@ class CalledFunction(Strict):
 
     def read(self, id_: str) -> ToolCall:
         try:
-            arguments = json.loads(self.arguments)
+            arguments = from_json(self.arguments, allow_inf_nan=False)  # refuses what is too deep, and half characters
         except ValueError:
             arguments = None
         if not isinstance(arguments, dict):
@@ -99,6 +99,8 @@ class Format(Strict):
     json_schema: JsonSchema | None = None
 
     def structure(self) -> Structure | None:
+        if self.json_schema and self.type != "json_schema":
+            raise ApiError(400, f"response_format {self.type} has no json_schema.", param="response_format.json_schema")
         if self.type == "text":
             return None
         if self.type == "json_object":
@@ -117,7 +119,8 @@ class StructuredOutputs(Strict):
     grammar: str | None = None
 
     def structure(self) -> Structure:
-        said = [(name, value) for name in ("json_", "regex", "choice", "grammar") if (value := getattr(self, name))]
+        names = ("json_", "regex", "choice", "grammar")
+        said = [(name, value) for name in names if (value := getattr(self, name)) is not None]
         if len(said) != 1:
             raise ApiError(
                 400, "structured_outputs takes one of json, regex, choice, grammar.", param="structured_outputs"
