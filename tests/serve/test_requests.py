@@ -71,6 +71,16 @@ def test_what_asks_for_nothing_is_accepted(post):
     [
         ({"temprature": 1}, "Unknown parameter temprature. Did you mean temperature?", "temprature"),
         ({"zzz": 1}, "Unknown parameter zzz.", "zzz"),
+        (
+            {"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": True}},
+            "reasoning_effort none and enable_thinking contradict.",
+            "reasoning_effort",
+        ),
+        (
+            {"messages": [{**USER, "reasoning_content": "hm"}]},
+            "messages[0].reasoning_content: only the assistant has reasoning_content.",
+            "messages[0].reasoning_content",
+        ),
         ({"temperature": 3}, "temperature must be 0", "temperature"),
         ({"temperature": "hot"}, "temperature: Input should be a valid number", "temperature"),
         ({"top_p": -1}, "top_p must be", "top_p"),

@@ -9,10 +9,13 @@ from starlette.exceptions import HTTPException
 
 from underdog.errors import UserError
 from underdog.generate.options import ContextFull, OptionError
+from underdog.generate.remote import ServerError
 from underdog.generate.session import Model
 
 T = TypeVar("T")
 FAILED = "The server failed; its log says why."
+BEHIND = {400: 400, 413: 400, 422: 400, 429: 429, 408: 504}
+"""The status of a server behind this one, and what our client is told; of all others 502."""
 
 
 class ApiError(Exception):
@@ -59,6 +62,14 @@ def plainly(work: Callable[[], T], spelling: Callable[[str], str]) -> T:
     try:
         return work()
     except UserError as problem:
-        param = spelling(problem.option) if isinstance(problem, OptionError) else None
-        code = "context_length_exceeded" if isinstance(problem, ContextFull) else "invalid_value"
-        raise ApiError(400, f"{problem} {problem.hint or ''}".strip(), param=param, code=code) from None
+        raise refusal(problem, spelling) from None
+
+
+def refusal(problem: UserError, spelling: Callable[[str], str] = str) -> ApiError:
+    """For what a person can mend, with the field at fault; for what a server behind this one failed in, a gateway's."""
+    message = f"{problem} {problem.hint or ''}".strip()
+    if isinstance(problem, ServerError):
+        return ApiError(BEHIND.get(problem.status, 502), message, code="upstream_error")
+    param = spelling(problem.option) if isinstance(problem, OptionError) else None
+    code = "context_length_exceeded" if isinstance(problem, ContextFull) else "invalid_value"
+    return ApiError(400, message, param=param, code=code)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from underdog.errors import UserError
 from underdog.generate.session import Delta, Deltas
-from underdog.serve.errors import FAILED, ApiError
+from underdog.serve.errors import FAILED, ApiError, refusal
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -172,6 +172,6 @@ def told(problem: Exception) -> ApiError:
     if isinstance(problem, ApiError):
         return problem
     if isinstance(problem, UserError):
-        return ApiError(400, f"{problem} {problem.hint or ''}".strip(), code="invalid_value")
+        return refusal(problem)
     log.error("drawing an answer failed", exc_info=problem)
     return ApiError(500, FAILED, code="internal_error")

@@ -57,6 +57,10 @@ class ChatMessage(Strict):
         if "content" not in self.model_fields_set and not self.tool_calls:
             where = f"messages[{index}].content"
             raise ApiError(400, f"{where} is missing.", param=where, code="missing_required_parameter")
+        for name in ("reasoning_content", "tool_calls"):
+            if getattr(self, name) and self.role != "assistant":
+                where = f"messages[{index}].{name}"
+                raise ApiError(400, f"{where}: only the assistant has {name}.", param=where)
         calls = tuple(call.function.read(call.id) for call in self.tool_calls)
         role = "system" if self.role == "developer" else self.role
         return Message(role, self.content, self.reasoning_content, calls, self.tool_call_id, self.name)

@@ -100,9 +100,17 @@ class ChatRequest(Sampled):
             alternatives=self.top_logprobs if self.logprobs else None,
             structure=self._structure(),
             offer=self._offer(),
-            thinking=False if self.reasoning_effort == "none" else self.chat_template_kwargs.enable_thinking,
+            thinking=self._thinking(),
             thinking_budget=self.thinking_budget,
         )
+
+    def _thinking(self) -> bool | None:
+        asked = self.chat_template_kwargs.enable_thinking
+        if self.reasoning_effort is None:
+            return asked
+        if asked:
+            raise ApiError(400, "reasoning_effort none and enable_thinking contradict.", param="reasoning_effort")
+        return False
 
     def _structure(self) -> Structure | None:
         if self.response_format and self.structured_outputs:

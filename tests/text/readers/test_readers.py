@@ -244,6 +244,7 @@ def in_chunks(body, size=100):
         (in_chunks(gzip.compress(PAGE.encode())), GZIP + CHUNKED),
         (PAGE, GZIP + CHUNKED),  # a crawler took them off
     ],
+    ids=["gzip", "deflate", "chunks", "gzip in chunks", "neither"],  # gzip's bytes hold the time of day
 )
 def test_archives_may_hold_pages_as_they_were_sent(tmp_path, page, headers):
     (plain,), _ = read(written(tmp_path / "plain.warc", response(0)))
@@ -259,6 +260,7 @@ def test_archives_may_hold_pages_as_they_were_sent(tmp_path, page, headers):
         (in_chunks(PAGE.encode())[:150], CHUNKED, "cut short"),
         (b"some words", "Content-Encoding: br\r\n", "its Content-Encoding is br"),
     ],
+    ids=["torn", "no gzip", "torn chunks", "brotli"],
 )
 def test_pages_that_cannot_be_decoded_are_set_aside_alone(tmp_path, page, headers, why):
     records = response(0) + response(1, page, headers=headers) + response(2)
