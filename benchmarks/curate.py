@@ -6,7 +6,9 @@
     python benchmarks/curate.py corpus.jsonl memory                  # peak of all processes; for a corpus of any size
 
 Times are of the processor (user and system, of all processes) where a rate is "a core", of the clock where two cores
-are compared; medians, the sides in turn. PYTHON is that of an environment with datatrove[processing] and spaCy.
+are compared; medians, the sides in turn. PYTHON is that of an environment with datatrove[processing] and spaCy. Both look
+for near-duplicates in the same documents, the first of the corpus (--compare says how many MB); they have them in
+memory and their code loaded when the time starts, which ends when they know what stays.
 """
 
 import argparse
@@ -18,13 +20,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from processes import watch
 
 from underdog.lanes import cores
 
@@ -38,47 +41,19 @@ def texts(path: Path) -> list[str]:
     return [json.loads(line)["text"] for line in path.open(encoding="utf-8")]
 
 
-def curate_once(corpus: Path, cores: int = 1, *, tokenizer: Path | None = None, watch: bool = False) -> dict[str, Any]:
+def curate_once(
+    corpus: Path, cores: int = 1, *, tokenizer: Path | None = None, watched: bool = False
+) -> dict[str, Any]:
     """In a process of its own: seconds of the clock and of all processors; watched, the peak of all memory."""
     asked = [sys.executable, __file__, str(corpus), "once", "--cores", str(cores)]
     if tokenizer:
         asked += ["--tokenizer", str(tokenizer)]
     with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as process:
-        peak = _watch(process) if watch else [0.0]
+        peak = watch(process) if watched else [0.0]
         printed = process.communicate()[0]
     if process.returncode:
         sys.exit(process.returncode)
     return json.loads(printed.splitlines()[-1]) | {"peak": peak[0]}
-
-
-def _watch(process: subprocess.Popen) -> list[float]:
-    """The largest sum of the private memory of a process and its children, in MiB, looked at ten times a second."""
-    peak = [0.0]
-
-    def look() -> None:
-        while process.poll() is None:
-            peak[0] = max(peak[0], sum(map(_private, [process.pid, *_children(process.pid)])))
-            time.sleep(0.1)
-
-    threading.Thread(target=look, daemon=True).start()
-    return peak
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        direct = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return direct + [below for child in direct for below in _children(child)]
-
-
-def _private(pid: int) -> float:
-    """Resident memory, shared pages counted in part."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-    except (OSError, StopIteration):
-        return 0.0
 
 
 def once(corpus: Path, cores: int, tokenizer: Path | None) -> None:
@@ -151,7 +126,7 @@ def path(corpus: Path, rounds: int) -> None:
 
 
 def memory(corpus: Path) -> None:
-    taken = curate_once(corpus, 2, watch=True)
+    taken = curate_once(corpus, 2, watched=True)
     size = corpus.stat().st_size / 1e6
     documents = taken["funnel"][0]["documents"]
     print(
@@ -227,24 +202,41 @@ def quality(kept: list[int], truth: list[bool]) -> str:
     return f"recall {right / sum(truth):.1%}, precision {right / max(1, len(gone)):.1%}"
 
 
-def duplicates(corpus: Path, python: str | None, rounds: int) -> None:
+def first(found: list[str], megabytes: float) -> list[str]:
+    """The first texts, up to a size."""
+    sizes = accumulate(len(text.encode()) for text in found)
+    return [text for text, size in zip(found, sizes, strict=True) if size <= megabytes * 1e6]
+
+
+def megabytes(found: list[str]) -> float:
+    return sum(len(text.encode()) for text in found) / 1e6
+
+
+def duplicates(corpus: Path, python: str | None, rounds: int, compare: float) -> None:
     made, truth = planted(corpus)
     everything = texts(corpus)
+    part = first(everything, compare)
     ours(everything[:100])  # compiled
-    size = sum(len(text.encode()) for text in everything) / 1e6
-    part = made[:300]
-    part_size = sum(len(text.encode()) for text in part) / 1e6
-    our_rates, their_rates = [], []
+    whole, ours_of_part, theirs_of_part = [], [], []
     for _ in range(rounds):
-        our_rates.append(size / ours(everything)[0])
+        whole.append(ours(everything)[0])
         if python:
-            their_rates.append(part_size / theirs(part, python)[0])
-    print(f"near-duplicates, {size:.0f} MB: {median(our_rates):.1f} MB of text a second of one core")
+            ours_of_part.append(ours(part)[0])
+            theirs_of_part.append(theirs(part, python)[0])
+    print(f"near-duplicates, {megabytes(everything):.0f} MB: {megabytes(everything) / median(whole):.1f} MB/s a core")
     print(f"  {sum(truth)} planted among {len(truth)} pairs: {quality(ours(made)[1], truth)} (bars 98 %, 95 %)")
     if python:
-        found = quality(theirs(made, python)[1], truth)
-        print(f"  datatrove, {part_size:.1f} MB: {median(their_rates):.3f} MB/s; {found}")
-        print(f"  ours is {median(our_rates) / median(their_rates):.0f} times as fast (bar 75)")
+        print(f"  datatrove: {quality(theirs(made, python)[1], truth)}")
+        print(versus(part, median(ours_of_part), median(theirs_of_part)))
+
+
+def versus(part: list[str], ours: float, theirs: float) -> str:
+    """Both sides' seconds for the same documents."""
+    size = megabytes(part)
+    return (
+        f"  the same {len(part):,} documents, {size:.1f} MB: "
+        f"ours {size / ours:.1f} MB/s, datatrove {size / theirs:.3f}; {theirs / ours:.0f} times as fast (bar 75)"
+    )
 
 
 def main() -> None:
@@ -252,6 +244,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("what", choices=["path", "duplicates", "memory", "once"])
     parser.add_argument("--datatrove", metavar="PYTHON")
+    parser.add_argument("--compare", type=float, default=10, metavar="MB", help="of the corpus, for both sides")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--tokenizer", type=Path, help="once: its folder; makes token shards, too")
@@ -260,7 +253,7 @@ def main() -> None:
         case "path":
             path(asked.corpus, asked.rounds)
         case "duplicates":
-            duplicates(asked.corpus, asked.datatrove, asked.rounds)
+            duplicates(asked.corpus, asked.datatrove, asked.rounds, asked.compare)
         case "memory":
             memory(asked.corpus)
         case "once":

@@ -112,10 +112,17 @@ def main() -> None:
             drawn.append(held_out_loss(store, data, RANDOM, seed, asked.tokens))
             best.append(held_out_loss(store, data, BEST, seed, asked.tokens))
             print(f"  seed {seed}: random half {drawn[-1]:.3f}, best half {best[-1]:.3f}", flush=True)
+    print("\n".join(report(drawn, best)))
+
+
+def report(drawn: list[float], best: list[float]) -> list[str]:
+    """Lines on the losses of both arms, seed by seed."""
     difference = Difference("held-out loss", False, drawn, best)
-    bounds = "[{:+.3f}, {:+.3f}]".format(*difference.interval) if difference.interval else ""
-    print(f"held-out loss on documentation, best half less random half: {difference.mean:+.3f} {bounds}")
-    print(verdict(difference))
+    line = f"held-out loss on documentation, best half less random half: {difference.mean:+.3f}"
+    if not difference.interval:
+        return [line, "one seed tells nothing about chance"]
+    low, high = difference.interval
+    return [f"{line} [{low:+.3f}, {high:+.3f}]", verdict(difference, difference.interval)]
 
 
 if __name__ == "__main__":

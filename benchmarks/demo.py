@@ -2,17 +2,20 @@
 
     python benchmarks/demo.py [--runs FOLDER] [underdog run's own options]
 
+Memory is the largest sum over all processes of the run at one time, looked at ten times a second.
+
 Runs `underdog run recipes/demo.toml` in a process of its own, into a new folder unless --runs names one, and reads the
 figures from the run's manifests. Quote medians of several calls on a machine that does nothing else.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from processes import watch
 
 from underdog.stages.pipeline import open_run
 
@@ -26,13 +29,15 @@ def main() -> None:
         root = args.runs or Path(fresh)
         start = time.monotonic()
         command = [sys.executable, "-m", "underdog.cli", "run", args.recipe, "--runs", str(root), *options]
-        subprocess.run(command, check=True)
+        with subprocess.Popen(command) as process:
+            peak = watch(process)
+        if process.returncode:
+            sys.exit(process.returncode)
         wall = time.monotonic() - start
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         newest = max(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime)
         artifacts = open_run(newest.parent).artifacts
     print(f"\nwall time            {wall:.0f} s")
-    print(f"peak memory          {peak:.2f} GiB")
+    print(f"peak memory          {peak[0] / 1024:.2f} GiB, all processes together")
     losses = artifacts["pretrain"].metrics["held_out_loss"].values()
     print("held-out loss        " + " → ".join(f"{loss:.3f}" for loss in losses))
     for name, artifact in artifacts.items():
