@@ -5,8 +5,10 @@ import time
 import pytest
 
 from underdog.errors import UserError
+from underdog.generate.chat import TemplateChat
 from underdog.generate.open import open_model
 from underdog.generate.options import Options
+from underdog.generate.session import Served
 from underdog.synthesis.asking import NoReply, Teacher, read_shape, side_by_side
 from underdog.synthesis.replies import Budget, Cache
 from underdog.synthesis.work import identity
@@ -103,6 +105,7 @@ def test_a_model_is_known_by_what_it_is_and_not_by_its_name(seven, served, tmp_p
         (502, "<html>", "no JSON", 7),
         (200, "data: {", "a line that is no JSON", 7),
         (200, "", "broke off", 7),
+        (200, 'data: {"error": {"message": "out of memory"}}', "out of memory", 7),
         (413, '{"error": {"message": "too large"}}', "too large", 1),
         (200, None, "empty answer", 1),
         (200, "I'm sorry, I can't help with that.", "refused", 1),
@@ -116,6 +119,15 @@ def test_a_server_that_fails_is_tried_again_then_named(failing, saying, tmp_path
             one.ask(ASKED, OPTIONS)
         assert server.asked == asked
         assert one.counts["tried again"] == server.asked - 1
+
+
+def test_what_a_template_refuses_is_not_asked_again(tokenizer, tmp_path):
+    template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system turns') }}{% endif %}"
+    model = Served("gemma", None, TemplateChat(tokenizer.with_template(template)))  # its engine is never reached
+    one = Teacher(model, Cache(tmp_path / "replies.sqlite"), Budget(), pause=60.0)
+    with pytest.raises(NoReply, match="no system turns") as error:
+        one.ask([Message("system", "Be brief."), *ASKED], OPTIONS)
+    assert one.counts == {error.value.why: 1} == {"question not taken": 1}
 
 
 @pytest.mark.parametrize("status", [401, 404])

@@ -235,10 +235,10 @@ def _events(response: "httpx.Response") -> Generator[dict[str, Any], None, None]
         try:
             chunk = json.loads(data)
         except ValueError:
-            raise UserError(f"{response.url} sent a line that is no JSON: {data[:200]!r}.") from None
+            raise ServerError(f"{response.url} sent a line that is no JSON: {data[:200]!r}.") from None
         if "error" in chunk:
             error = chunk["error"]
-            raise UserError(f"The server says: {error.get('message', error) if isinstance(error, dict) else error}")
+            raise ServerError(f"The server says: {error.get('message', error) if isinstance(error, dict) else error}")
         yield chunk
 
 

@@ -28,8 +28,8 @@ REFUSED = re.compile(
     r"\s*(?:I(?:'|’)?m sorry|I am sorry|Sorry,|I can(?:not|['’]t)\b|I(?:'|’)m unable|As an AI)", re.IGNORECASE
 )
 MALFORMED, SILENT, TIMED_OUT, TOO_LONG = "malformed JSON", "no answer from the server", "timed out", "question too long"
-WRONG_REQUEST = (400, 403, 413, 422)  # HTTP: this request fails each time, others need not
-WRONG_ADDRESS = (401, 402, 404)  # all of them do, until somebody mends it
+NOT_TAKEN = "question not taken"  # by the server, or by a local model's chat template
+WRONG_ADDRESS = (401, 402, 404)  # HTTP: every request fails, until somebody mends it
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -63,7 +63,8 @@ class Teacher:
         """The content of the reply.
 
         Raises:
-            NoReply: the server failed every time, or the answer is empty, cut off or a refusal.
+            NoReply: the server failed every time, or does not take the question; or the answer is empty, cut off or a
+                refusal.
             UserError: the budget is used up, the server lets nobody in, or the model cannot be asked such a thing.
         """
         key = digest_json([self.identity or self.name, [as_json(one) for one in messages], _options(options)])
@@ -110,11 +111,13 @@ class Teacher:
                 break
             except OptionError:
                 raise
-            except (UserError, ValueError) as problem:  # ValueError: a line of the stream that is no JSON
-                status = problem.status if isinstance(problem, ServerError) else 0
+            except UserError as problem:
+                status = problem.status if isinstance(problem, ServerError) else None
                 if status in WRONG_ADDRESS:
                     raise
-                if attempt == self.retries or status in WRONG_REQUEST:
+                if not _may_pass(status):
+                    raise self._fails(NOT_TAKEN, problem) from None
+                if attempt == self.retries:
                     raise self._fails(TIMED_OUT if status == 408 else SILENT, problem) from None
                 self._count("tried again")
                 time.sleep(self.pause * 2**attempt)
@@ -178,6 +181,11 @@ def read_shape(text: str, schema: dict[str, Any]) -> dict[str, Any]:
         if not shape.get("minimum", value) <= value <= shape.get("maximum", value):
             raise ValueError(f'"{name}" is {value}')
     return said
+
+
+def _may_pass(status: int | None) -> bool:
+    """Whether asking the same again may help. None: no server failed, but what was asked is refused each time."""
+    return status is not None and (status in (0, 408, 429) or status >= 500)
 
 
 def _options(options: Options) -> dict[str, Any]:
