@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from underdog.cli import app
+from underdog.errors import UserError
 from underdog.generate.open import open_model
 from underdog.synthesis.asking import Teacher
 from underdog.synthesis.items import Item, read_items, transcript
@@ -23,6 +24,19 @@ def problems(tmp_path):
     path = tmp_path / "problems.jsonl"
     path.write_text("\n".join(json.dumps({"prompt": f"{n} + 1 - {n}?", "answer": a}) for n, a in ((1, "7"), (2, "8"))))
     return path
+
+
+@pytest.mark.parametrize("row", [{"question": "b"}, {"prompt": "b", "answer": 6}, {"prompt": "b"}, [1]])
+def test_a_problem_that_cannot_be_read_is_named(problems, row):
+    problems.write_text(problems.read_text() + "\n" + json.dumps(row))
+    with pytest.raises(UserError, match="line 3"):
+        read_items(problems)
+
+
+def test_a_published_problem_that_cannot_be_judged_is_set_aside(problems):
+    problems.write_text(problems.read_text() + "\n" + json.dumps({"question": "b", "answer": "6"}))
+    items, aside = read_items(problems)
+    assert len(items) == 2 and aside[0].where == f"{problems} line 3"
 
 
 @pytest.fixture
@@ -161,6 +175,14 @@ def test_without_a_verifier_a_judge_says_whether_it_leads_there(teacher, convers
         ("We match the answer by adding.", "12", "says"),
         ("12 it is. " + "Adding and adding, on and on. " * 5, "12", "stands at its beginning"),
         ("Adding and adding, on and on. " * 5 + "So it is 12.", "12", None),
+        ("Adding and adding, on and on. " * 5 + "So the final answer is 12.", "12", None),
+        (
+            "By the known result on sums, and from the expected result column, it is " + "1 + 1 + " * 9 + "12",
+            "12",
+            None,
+        ),
+        ("Adding and adding, as the given final answer says.", "12", 'says "given final answer"'),
+        ("It should come to 12, the expected answer.", "12", 'says "expected answer"'),
         ("We were given two numbers and find an answer: 12" + " and so on" * 20, "12", None),
     ],
 )

@@ -19,7 +19,8 @@ from underdog.verify.equations import false_equation
 from underdog.verify.registry import verify
 
 GIVEN = re.compile(
-    r"\b(?:given|provided|supplied|stated|reference|final|expected|known)\s+(?:\w+\s+)?(?:solution|answer|response|result)"
+    r"\b(?:given|provided|supplied|stated|reference|expected|known)\s+(?:(?:the|final|correct|reference|expected)\s+)?answer"
+    r"|\b(?:given|provided|supplied|reference|expected)\s+(?:(?:final|correct|reference)\s+)?(?:solution|response)"
     r"|\b(?:solution|answer)\s+(?:above|provided|given|says|states|tells)"
     r"|\baccording to the (?:solution|answer)|\bmatch(?:es)? the (?:solution|answer)",
     re.IGNORECASE,
