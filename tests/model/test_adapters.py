@@ -139,7 +139,15 @@ def test_a_packed_layer_has_the_gradient_of_its_matrix():
     [
         ({"peft_type": "IA3"}, 'peft_type "IA3".*not supported'),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save is not supported"),
+        ({"alpha_pattern": {"q_proj": 64}}, "alpha_pattern is not supported"),
+        ({"rank_pattern": {"q_proj": 8}}, "rank_pattern is not supported"),
+        ({"alora_invocation_tokens": [1, 2]}, "alora_invocation_tokens is not supported"),
+        ({"init_lora_weights": "pissa_niter_16"}, 'init_lora_weights "pissa_niter_16" is not supported'),
+        ({"init_lora_weights": "olora"}, "olora.*not supported"),
         ({"r": None}, "lacks r"),
+        ({"r": 0}, "impossible"),
+        ({"lora_alpha": 0}, "impossible"),
+        ({"target_modules": None}, "lacks.*target_modules"),
         ({"r": 8}, r"lora_A.weight has shape \(4, 64\), not \(8, 64\)"),
         ({"target_modules": ["q_prok"]}, 'no matrix "q_prok"'),
         ({"target_modules": ["q_proj"]}, "no place for"),
@@ -152,6 +160,12 @@ def test_an_adapter_that_does_not_fit(tiny, tmp_path, change, why):
     path = tmp_path / "adapter_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(UserError, match=why):
+        load_adapter(tiny(), tmp_path)
+
+
+def test_a_file_that_holds_something_else(tiny, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("[]")
+    with pytest.raises(UserError, match="does not hold a JSON object"):
         load_adapter(tiny(), tmp_path)
 
 

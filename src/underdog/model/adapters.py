@@ -7,7 +7,7 @@ adapter_model.safetensors.
 Shapes: N tokens, r rank, I inputs, O outputs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,14 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."  # before the names of the checkpoint, in PEFT's files
 AGAIN = "Copy the adapter anew, with the checkpoint that it was trained on."
+UNREAD = (
+    "modules_to_save", "layers_to_transform", "layer_replication", "rank_pattern", "alpha_pattern",
+    "alora_invocation_tokens", "use_qalora", "use_bdlora", "arrow_config", "kasa_config", "monteclora_config",
+    "lora_bias", "target_parameters", "trainable_token_indices",
+)  # fmt: skip
+"""Of PEFT's settings, those under which the same matrices compute something else, or not all is in them."""
+REBASED = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Values of `init_lora_weights` with which training begins by changing the checkpoint itself."""
 
 
 class Adapted(nn.Module):
@@ -152,22 +160,27 @@ def load_adapter(model: Decoder, folder: Path, precision: Precision = "float32")
     return settings.model_copy(update={"alpha": scale * settings.rank})
 
 
-def _settings(config: Mapping[str, Any], folder: Path) -> tuple[Adapter, float]:
+def _settings(config: Any, folder: Path) -> tuple[Adapter, float]:
     """What adapter_config.json says, and what the change is multiplied by."""
-    said = {name: config.get(name) for name in ("modules_to_save", "layers_to_transform", "rank_pattern")}
-    foreign = [name for name, value in said.items() if value]
+    if not isinstance(config, dict):
+        raise UserError(f"{folder / CONFIG} does not hold a JSON object.", hint=AGAIN)
+    foreign = [name for name in UNREAD if config.get(name)]
+    if str(begun := config.get("init_lora_weights")).lower().startswith(REBASED):
+        foreign.append(f'init_lora_weights "{begun}"')
     if config.get("peft_type") != "LORA" or foreign or config.get("bias", "none") != "none":
         what = foreign[0] if foreign else f'peft_type "{config.get("peft_type")}", bias "{config.get("bias")}"'
         raise UserError(f"{folder / CONFIG}: {what} is not supported.", hint="LoRA and DoRA of whole matrices are.")
-    try:
-        rank, alpha, targets = int(config["r"]), float(config["lora_alpha"]), config["target_modules"]
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{folder / CONFIG} lacks r, lora_alpha or target_modules.", hint=AGAIN) from None
+    targets = config.get("target_modules")
     if isinstance(targets, str):
         raise UserError(f'{folder / CONFIG}: target_modules is the pattern "{targets}".', hint="List their names.")
     kind = "dora" if config.get("use_dora") else "lora"
-    settings = Adapter(kind=kind, rank=rank, alpha=alpha, targets=sorted(targets))
-    return settings, alpha / (rank**0.5 if config.get("use_rslora") else rank)
+    try:
+        settings = Adapter(kind=kind, rank=config["r"], alpha=config["lora_alpha"], targets=sorted(targets))
+    except (KeyError, TypeError, ValueError):  # ValueError: a rank of 0, an alpha that is no number
+        raise UserError(
+            f"{folder / CONFIG} lacks r, lora_alpha or target_modules, or has impossible ones.", hint=AGAIN
+        ) from None
+    return settings, settings.alpha / (settings.rank**0.5 if config.get("use_rslora") else settings.rank)
 
 
 def _fill(weight: nn.Parameter, stored: dict[str, Tensor], name: str, folder: Path) -> None:
