@@ -68,7 +68,7 @@ def measure(path: Path, tokens: int, cache: str, once: bool) -> None:
     draw, said = random.Random(1), []
     document = "".join(draw.choices(LETTERS, k=tokens))
     before = resident("VmRSS")
-    served = open_model(path, Loading(answers=1, cache=cache), said.append)
+    served = open_model(path, Loading(tokens + ROOM, 1, cache), said.append)
     first = ask(served, document, "12")
     ask(served, document, "34")
     grown = resident("VmHWM") - before

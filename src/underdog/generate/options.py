@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from underdog.errors import UserError
 from underdog.generate.structure import Structure
@@ -16,6 +17,9 @@ class OptionError(UserError):
     def __init__(self, option: str, message: str, *, hint: str | None = None):
         super().__init__(message, hint=hint)
         self.option = option
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.option, str(self)), vars(self)  # worker processes send it
 
 
 class ContextFull(OptionError):
