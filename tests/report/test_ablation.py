@@ -24,6 +24,12 @@ def test_one_seed_shows_no_interval_and_says_so_once(shown):
     assert "+10.0" in said and "[" not in said and said.count("One seed tells nothing") == 1
 
 
+def test_problems_that_all_seeds_share_have_an_interval_of_their_own(capsys):
+    difference = Difference("pass@1 greedy", True, [0.2, 0.2], [0.3, 0.3], [0.0, 0.2, 0.1, 0.1])
+    show_ablation(Ablation(find_switch("kl"), 2, [difference], []))
+    assert "over its 4 problems, the same for every seed: [+2.0, +18.0]" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("on", "says"),
     [

@@ -5,7 +5,7 @@ import pytest
 from underdog.errors import UserError
 from underdog.recipe.load import replaced
 from underdog.stages.ablate import HELD_OUT, SECONDS, ablate
-from underdog.stages.difference import STUDENT, Difference
+from underdog.stages.difference import STUDENT, Difference, gains
 from underdog.stages.pipeline import open_run
 from underdog.stages.switches import SWITCHES, find_switch
 
@@ -21,6 +21,15 @@ def test_the_interval_is_students_over_paired_differences():
     assert one.interval == pytest.approx((0.2 - half, 0.2 + half))
     assert difference([0.1], [0.2]).interval is None
     assert difference([0.1, 0.2], [0.3, 0.4]).interval == pytest.approx((0.2, 0.2))
+
+
+def test_problems_are_paired_too_over_all_seeds():
+    off, on = [{"a": 0.0, "b": 1.0, "c": 0.5}, {"a": 0.5, "b": 1.0}], [{"a": 1.0, "b": 1.0}, {"a": 0.5, "b": 0.5}]
+    found = gains(off, on)  # of "c" not every look knows
+    assert found == [0.5, -0.25]
+    half = 1.96 * (0.75 / math.sqrt(2)) / math.sqrt(2)
+    assert Difference("x", True, [0], [0], found).over_problems == pytest.approx((0.125 - half, 0.125 + half))
+    assert difference([0], [0]).over_problems is None
 
 
 def test_quantiles_fall_to_the_normal_one():
@@ -77,6 +86,7 @@ def test_two_stages_of_one_run_are_compared(name, stage, small, root, made, watc
     result = ablate(resolved, find_switch(name), seeds=1, root=root, reporter=watcher)
     assert [one.name for one in result.differences] == ["pass@1 sampled", "pass@1 greedy", SECONDS]
     assert result.runs[0] == result.runs[1]
+    assert [len(one.gains) for one in result.differences] == [10, 10, 0]
     sampled = open_run(result.runs[0]).artifacts[f"evaluate-{stage}"].metrics["sampled"]["mean"]
     assert result.differences[0].off == [sampled]
     assert watcher.reused.count(stage) == watcher.stages.count(stage) - (stage == "control")

@@ -26,7 +26,7 @@ def test_a_problems_accuracy_is_the_mean_of_its_answers():
 def test_an_interval_holds_its_mean(values):
     found = interval(np.array(values), seed=1, draws=200)
     assert found["mean"] == pytest.approx(np.mean(values))
-    assert min(values) - 1e-9 <= found["low"] <= found["high"] <= max(values) + 1e-9
+    assert 0 <= found["low"] <= found["high"] <= 1
     assert found == interval(np.array(values), seed=1, draws=200)
 
 
@@ -35,15 +35,18 @@ def test_intervals_are_about_two_standard_errors_wide():
     found = interval(values, seed=1)
     for bound, side in ((found["low"], -1), (found["high"], 1)):
         assert bound == pytest.approx(0.5 + side * 1.96 * 0.5 / np.sqrt(400), abs=0.005)
-    assert interval(np.ones(10), seed=1) == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    always, never = interval(np.ones(10), seed=1), interval(np.zeros(500), seed=1)
+    assert (always["low"], always["high"]) == (pytest.approx(0.7225, abs=1e-4), 1.0)  # n / (n + z²)
+    assert (never["low"], never["high"]) == (0.0, pytest.approx(0.00762, abs=1e-5))
 
 
-def test_intervals_cover_what_they_should():
+@pytest.mark.parametrize(("accuracy", "problems"), [(0.3, 100), (0.02, 200), (0.01, 100), (0.995, 500)])
+def test_intervals_cover_what_they_should(accuracy, problems):
     """Of samples of a known accuracy, about 95 in 100 have it in their interval."""
     random = np.random.default_rng(1)
-    samples = (random.random((200, 100)) < 0.3).astype(float)
+    samples = (random.random((200, problems)) < accuracy).astype(float)
     found = [interval(sample, seed=i, draws=500) for i, sample in enumerate(samples)]
-    assert 0.88 <= np.mean([one["low"] <= 0.3 <= one["high"] for one in found]) <= 0.99
+    assert 0.88 <= np.mean([one["low"] <= accuracy <= one["high"] for one in found]) <= 0.995
 
 
 def test_an_evaluation_adds_up(made):

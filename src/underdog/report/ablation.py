@@ -23,6 +23,8 @@ def show_ablation(result: Ablation) -> None:
     for one in result.differences:
         if one.interval:
             console.print(f"{one.name}: {verdict(one, one.interval)}", highlight=False, soft_wrap=True)
+        if one.over_problems:
+            console.print(_over_problems(one, one.over_problems), highlight=False, markup=False, soft_wrap=True)
     for folder in result.runs:
         console.print(f"  {folder}", highlight=False, style="dim", soft_wrap=True)
 
@@ -50,9 +52,19 @@ def _level(one: Difference, values: list[float]) -> str:
     return f"{level:.1%}" if one.percent else f"{level:.3f}"
 
 
-def _difference(one: Difference) -> str:
-    def shown(value: float) -> str:
-        return f"{100 * value:+.1f}" if one.percent else f"{value:+.3f}"
+def _over_problems(one: Difference, interval: tuple[float, float]) -> str:
+    """Every seed has the same test problems, whose choice the seeds' spread says nothing of."""
+    return f"  over its {len(one.gains)} problems, the same for every seed: {_bounds(one, interval)}"
 
-    bounds = f" [{shown(one.interval[0])}, {shown(one.interval[1])}]" if one.interval else ""
-    return shown(one.mean) + bounds
+
+def _difference(one: Difference) -> str:
+    return _shown(one, one.mean) + (f" {_bounds(one, one.interval)}" if one.interval else "")
+
+
+def _bounds(one: Difference, interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"[{_shown(one, low)}, {_shown(one, high)}]"
+
+
+def _shown(one: Difference, value: float) -> str:
+    return f"{100 * value:+.1f}" if one.percent else f"{value:+.3f}"

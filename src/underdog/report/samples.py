@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from underdog.report.table import LOOKS, Artifacts, label, read_samples
+from underdog.artifacts.samples import read_samples
+from underdog.report.table import LOOKS, Artifacts, label
 from underdog.tokens.chat import split_reasoning
 
 LONGEST = 700  # characters of a prompt or of an answer's reasoning

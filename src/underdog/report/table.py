@@ -1,13 +1,13 @@
 """The result of a run as plain data: what the terminal prints at the end and the card shows on top."""
 
-import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from statistics import mean
 
+from underdog.artifacts.samples import accuracies_of
 from underdog.artifacts.store import Artifact
 from underdog.report.words import SPACE, clock, percent, short, spoken
+from underdog.stages.difference import gains, mean_interval
 
 LOOKS = "evaluate-"  # an evaluation is named by the stage it looks at: "evaluate-sft"
 LABELS = {
@@ -28,7 +28,6 @@ LABELS = {
     "export": "Export",
 }
 _NOT_MAKING = ("control", "evaluate", "export")  # rows whose time did not go into the model itself
-SAMPLES = "samples.jsonl"
 
 Artifacts = Mapping[str, Artifact]
 """A run's artifacts by stage name, in the order in which they were made; any of them may be missing."""
@@ -138,33 +137,14 @@ def _plain(stage: str) -> str:
     return name if name.isupper() else name.lower()
 
 
-def read_samples(look: Artifact) -> dict[str, dict[str, Any]]:
-    """What an evaluation wrote about each test problem, by problem id."""
-    path = look.path / SAMPLES
-    if not path.exists():
-        return {}
-    with path.open(encoding="utf-8") as file:
-        return {record["problem"]: record for record in map(json.loads, file)}
-
-
 def difference(before: Artifact, after: Artifact) -> Interval | None:
     """How much more of the same problems `after` solves; pairing by problem makes the interval narrow.
 
     Normal approximation over problems; None where the two share fewer than two.
     """
-    first, second = read_samples(before), read_samples(after)
-    gains = [
-        math.fsum(second[name]["sampled_rewards"]) / len(second[name]["sampled_rewards"])
-        - math.fsum(record["sampled_rewards"]) / len(record["sampled_rewards"])
-        for name, record in first.items()
-        if name in second
-    ]
-    if len(gains) < 2:
-        return None
-    mean = math.fsum(gains) / len(gains)
-    variance = math.fsum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
-    reach = 1.96 * math.sqrt(variance / len(gains))
-    return Interval(mean, mean - reach, mean + reach)
+    found = gains(*([accuracies_of(look, "sampled")] for look in (before, after)))
+    bounds = mean_interval(found)
+    return Interval(mean(found), *bounds) if bounds else None
 
 
 def _interval(metric: Mapping[str, float] | None) -> Interval | None:

@@ -1,7 +1,8 @@
-"""A figure in two arms, seed by seed, and the interval of its difference."""
+"""A figure in two arms, seed by seed, and the intervals of its difference."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import mean, stdev
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond 30 the normal one is close enough.
@@ -22,6 +23,8 @@ class Difference:
     percent: bool
     off: list[float]
     on: list[float]
+    gains: Sequence[float] = field(default=(), repr=False)
+    """Of each test problem, the mean over the seeds."""
 
     @property
     def mean(self) -> float:
@@ -37,5 +40,26 @@ class Difference:
         return self.mean - half, self.mean + half
 
     @property
+    def over_problems(self) -> tuple[float, float] | None:
+        """95 % interval for other problems of the kind: every seed has the same ones, so `interval` says nothing of
+        their choice. None where no problem is told apart."""
+        return mean_interval(self.gains)
+
+    @property
     def _paired(self) -> list[float]:
         return [b - a for a, b in zip(self.off, self.on, strict=True)]
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of the mean, by the normal approximation; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    half = NORMAL * stdev(values) / math.sqrt(len(values))
+    return mean(values) - half, mean(values) + half
+
+
+def gains(off: Sequence[Mapping[str, float]], on: Sequence[Mapping[str, float]]) -> list[float]:
+    """By problem, how much more of it is solved with the switch on: the mean over seeds, for those that all looked
+    at."""
+    shared = set.intersection(*map(set, (*off, *on)))
+    return [mean(b[name] - a[name] for a, b in zip(off, on, strict=True)) for name in sorted(shared)]

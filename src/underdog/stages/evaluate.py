@@ -1,12 +1,14 @@
 """Evaluate: pass@1 on held-out problems, sampled and greedy, with intervals."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from underdog.artifacts.samples import SAMPLES
 from underdog.artifacts.store import Artifact, Draft
 from underdog.generate.engine import Engine
 from underdog.generate.interface import Ending, Sampling
@@ -17,6 +19,9 @@ from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.rollouts import Rollout, roll_out
 from underdog.verify.oracle import chance
 from underdog.verify.problem_files import read_problems
+
+RARE = 10  # problems solved, or not solved
+NORMAL = 1.96  # the two-sided 95 % quantile
 
 
 def evaluate(settings: Evaluate, seed: int, checkpoint: Artifact, problems: Artifact, out: Draft) -> None:
@@ -33,7 +38,7 @@ def evaluate(settings: Evaluate, seed: int, checkpoint: Artifact, problems: Arti
     cold = Sampling(0.0, max_new_tokens=settings.max_new_tokens)
     greedy = roll_out(engine, tokenizer, test, cold, 1)
 
-    with (out.path / "samples.jsonl").open("w", encoding="utf-8") as file:
+    with (out.path / SAMPLES).open("w", encoding="utf-8") as file:
         for hot, best in zip(sampled, greedy, strict=True):
             file.write(json.dumps(_record(hot, best, tokenizer), ensure_ascii=False) + "\n")
     completions = [one for rollout in sampled for one in rollout.completions]
@@ -60,11 +65,27 @@ def accuracies(rollouts: Sequence[Rollout]) -> np.ndarray:
 
 
 def interval(values: np.ndarray, seed: int, draws: int = 2000) -> dict[str, float]:
-    """Mean and 95 % bootstrap interval over problems."""
+    """Mean and 95 % bootstrap interval over problems.
+
+    Where fewer than `RARE` problems are solved, or not solved, a bootstrap sees too little of what is rare, and of none
+    it sees nothing: there it is Wilson's interval for shares.
+    """
+    mean = float(values.mean())
+    if min(values.sum(), len(values) - values.sum()) < RARE:
+        low, high = wilson(mean, len(values))
+        return {"mean": mean, "low": low, "high": high}
     random = np.random.Generator(np.random.Philox(seed))
     means = values[random.integers(0, len(values), (draws, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+    return {"mean": mean, "low": float(low), "high": float(high)}
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """95 % interval of a share of `count` trials (Wilson 1927)."""
+    spread = NORMAL**2 / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(spread * share * (1 - share) + spread**2 / 4) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _by_task(sampled: Sequence[Rollout], greedy: Sequence[Rollout]):

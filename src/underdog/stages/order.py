@@ -115,6 +115,7 @@ def _evaluation(r: Recipe, stage: str) -> Stage:
         lambda p, out: evaluate(r.evaluate, seed, p[stage], p["problems"], out),
         seed,
         kind="evaluate",
+        version=2,
     )
 
 
