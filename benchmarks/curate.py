@@ -6,8 +6,8 @@
     python benchmarks/curate.py corpus.jsonl memory                  # peak of all processes; for a corpus of any size
 
 Times are of the processor (user and system, of all processes) where a rate is "a core", of the clock where two cores
-are compared; medians, the sides in turn. PYTHON is that of an environment with datatrove[processing] and spaCy. Both look
-for near-duplicates in the same documents, the first of the corpus (--compare says how many MB); they have them in
+are compared; medians, the sides in turn. PYTHON is that of an environment with datatrove[processing] and spaCy. Both
+look for near-duplicates in the same documents, the first of the corpus (--compare says how many MB); they have them in
 memory and their code loaded when the time starts, which ends when they know what stays.
 """
 

@@ -8,6 +8,9 @@
 - cold: from the start of a process to the first token;
 - batch: the built-in engine on a model of 5M weights beside transformers' generate, equal and mixed lengths;
 - together: eight answers at once through the built-in engine of conversations, beside one after the other.
+
+One thread unless --threads says otherwise. CPU time is looked at with one thread only: threads that wait for each other
+spin, and that is no work.
 """
 
 import argparse
@@ -30,7 +33,7 @@ from underdog.generate.options import Options
 from underdog.generate.session import collect
 from underdog.generate.structure import Structure
 from underdog.generate.torch_engine import TorchEngine
-from underdog.lanes import cores, open_lanes
+from underdog.lanes import open_lanes
 from underdog.model.config import ModelConfig
 from underdog.model.decoder import Decoder
 from underdog.recipe.schema import Model
@@ -63,33 +66,41 @@ def main() -> None:
     parser.add_argument("gguf", type=Path, help="a model for llama.cpp")
     parser.add_argument("--only", nargs="+", choices=benches, default=list(benches))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(given.threads)  # llama.cpp's too
-    print(f"load {os.getloadavg()[0]:.1f}, {given.threads} threads")
+    torch.set_num_threads(given.threads)
+    print(f"load {os.getloadavg()[0]:.1f}, threads: {given.threads}")
     for name in given.only:
         print(f"{name}:", flush=True)
         benches[name](given)
 
 
-def compare(ways: dict[str, Callable[[], int]], rounds: int) -> None:
-    """Tokens/s of two ways, in turns: medians of the rounds after one that warms up, by the clock and by CPU time,
-    which other work on the cores does not change as much."""
-    clock: dict[str, list[float]] = {name: [] for name in ways}
-    cpu: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
+def compare(ways: dict[str, Callable[[], int]], given: argparse.Namespace) -> None:
+    """Tokens/s of two ways, in turns: medians of the rounds after one that warms up; by the clock, and with one thread
+    by CPU time, which other work on the cores does not change as much."""
+    clocks = {"by the clock": time.perf_counter}
+    if given.threads == 1:
+        clocks["by CPU time"] = time.process_time
+    found = {clock: {name: [] for name in ways} for clock in clocks}
+    for turn in range(given.rounds + 1):
         for name, work in ways.items():
-            start, used = time.perf_counter(), time.process_time()
+            starts = {clock: now() for clock, now in clocks.items()}
             tokens = work()
-            if turn:
-                clock[name].append(tokens / (time.perf_counter() - start))
-                cpu[name].append(tokens / (time.process_time() - used))
-    for name in ways:
-        by_clock, by_cpu = statistics.median(clock[name]), statistics.median(cpu[name])
-        print(f"  {name:14} {by_clock:8.1f} tokens/s  {by_cpu:8.1f} a CPU-second")
-    one, other = ways
-    by_clock, by_cpu = (statistics.median(found[one]) / statistics.median(found[other]) for found in (clock, cpu))
-    print(f"  {one} / {other}: {by_clock:.3f} by the clock, {by_cpu:.3f} by CPU time", flush=True)
+            for clock, now in clocks.items():
+                if turn:
+                    found[clock][name].append(tokens / (now() - starts[clock]))
+    print("\n".join(report(found)), flush=True)
+
+
+def report(found: dict[str, dict[str, list[float]]]) -> list[str]:
+    """Lines on the tokens a second of two ways, round by round, by each clock."""
+    lines = []
+    for clock, rates in found.items():
+        (one, first), (other, second) = ((name, statistics.median(each)) for name, each in rates.items())
+        rate = f"{one} {first:.1f} tokens/s, {other} {second:.1f}"
+        lines.append(f"  {clock + ':':13} {rate}; {one} / {other}: {first / second:.3f}")
+    return lines
 
 
 def overhead(given: argparse.Namespace, tokens: int = 64) -> None:
@@ -105,7 +116,7 @@ def overhead(given: argparse.Namespace, tokens: int = 64) -> None:
 
     options = Options(temperature=0, max_new_tokens=tokens)
     ways = {"our session": lambda: collect(served.complete(TEXT, options)).finish.new_tokens, "llama.cpp": raw}
-    compare(ways, given.rounds)
+    compare(ways, given)
     served.close()
 
 
@@ -117,7 +128,7 @@ def schema(given: argparse.Namespace, tokens: int = 64) -> None:
         options = Options(temperature=0.8, seed=1, max_new_tokens=tokens, structure=structure)
         return collect(served.complete("Twenty people as JSON:", options)).finish.new_tokens
 
-    compare({"under a schema": lambda: draw(structure), "free": lambda: draw(None)}, given.rounds)
+    compare({"under a schema": lambda: draw(structure), "free": lambda: draw(None)}, given)
     served.close()
 
 
@@ -133,7 +144,7 @@ def cold(given: argparse.Namespace) -> None:
 
 
 def batch(given: argparse.Namespace, prompts: int = 64, tokens: int = 128) -> None:
-    """Both ways get both cores. Mixed lengths come from a closing token of probability 1/48."""
+    """Mixed lengths come from a closing token of probability 1/48."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     open_lanes(given.threads)
@@ -161,7 +172,7 @@ def batch(given: argparse.Namespace, prompts: int = 64, tokens: int = 128) -> No
             ended = (out == stop).cumsum(1) - (out == stop).int() if stop is not None else torch.zeros_like(out)
             return int((ended == 0).sum())
 
-        compare({"underdog": ours, "transformers": reference}, given.rounds)
+        compare({"underdog": ours, "transformers": reference}, given)
     open_lanes(1)
 
 
@@ -196,7 +207,7 @@ def together(given: argparse.Namespace, answers: int = 8, tokens: int = 64) -> N
         engine = TorchEngine(model, tokenizer)
         return sum(draw(engine, prompt) for prompt in asked)
 
-    compare({"at once": at_once, "in turn": in_turn}, given.rounds)
+    compare({"at once": at_once, "in turn": in_turn}, given)
 
 
 def small(vocabulary: int, tied: bool = True, **shape: int) -> Decoder:
