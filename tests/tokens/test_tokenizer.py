@@ -103,6 +103,17 @@ def foreign(tokenizer, folder, **config):
     return Tokenizer.load(folder)
 
 
+def test_texts_are_not_cut_or_padded_as_transformers_was_last_asked_to(tokenizer, tmp_path):
+    core = type(tokenizer.core).from_str(tokenizer.core.to_str())
+    core.enable_truncation(4)
+    core.enable_padding(length=4)
+    core.save(str(tmp_path / "tokenizer.json"))
+    found = Tokenizer.load(tmp_path)
+    for text in ("a", "one two three four five"):
+        assert found.encode(text) == found.encode_with_control(text) == tokenizer.encode(text)
+    assert found.fingerprint == tokenizer.fingerprint
+
+
 def test_what_a_family_brings_along_is_written_as_it_was(tokenizer, tmp_path):
     template = "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
     found = foreign(tokenizer, tmp_path, eos_token={"content": "<|endoftext|>"}, chat_template=template, own="x")
@@ -121,6 +132,15 @@ def test_a_template_of_its_own_for_tools(tokenizer, tmp_path):
     found = foreign(tokenizer, tmp_path, chat_template=named, eos_token="<|endoftext|>")
     assert (found.template_for(tools=False), found.template_for(tools=True)) == ("a", "b")
     assert found.turn_end == found.end_of_text
+    out = tmp_path / "out"
+    out.mkdir()
+    found.save(out, context=1)
+    assert Tokenizer.load(out).beside.templates == {"default": "a", "tool_use": "b"}
+
+
+def test_no_templates_name_leads_out_of_the_folder(tokenizer, tmp_path):
+    with pytest.raises(UserError, match=r'the chat template\'s name "\.\./x" is none of a file'):
+        foreign(tokenizer, tmp_path, chat_template=[{"name": "../x", "template": "a"}])
 
 
 def test_a_base_model_has_no_template_and_says_so(tokenizer, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from underdog.artifacts.store import LOG, MANIFEST, Draft
 from underdog.model.weights import load_pretrained
-from underdog.tokens.folder import TEMPLATE
+from underdog.tokens.folder import MORE_TEMPLATES, TEMPLATE
 from underdog.tokens.template import CHAT_TEMPLATE, PLAIN_TEMPLATE
 from underdog.tokens.tokenizer import TURN_END, TURN_START, Tokenizer
 
@@ -18,9 +18,11 @@ def base(folder: Path, out: Draft) -> None:
     """
     tokenizer, model = Tokenizer.load(folder), load_pretrained(folder)
     tokenizer.check_fits(model.config.vocabulary, folder)
-    for path in sorted(folder.iterdir()):
+    for path in sorted([*folder.iterdir(), *(folder / MORE_TEMPLATES).glob("*.jinja")]):
         if path.is_file() and path.name not in (MANIFEST, LOG):  # of a stage that made it
-            (out.path / path.name).symlink_to(path.resolve())
+            link = out.path / path.relative_to(folder)
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(path.resolve())
     if not tokenizer.beside.templates:
         chatml = all(tokenizer.core.token_to_id(token) is not None for token in (TURN_START, TURN_END))
         (out.path / TEMPLATE).write_text(CHAT_TEMPLATE if chatml else PLAIN_TEMPLATE, encoding="utf-8")

@@ -10,6 +10,8 @@ from underdog.errors import UserError
 
 CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
+MORE_TEMPLATES = "additional_chat_templates"
+"""Folder of the templates that are not the default, <name>.jinja each, as transformers writes them."""
 GENERATION = "generation_config.json"
 KEPT = (CONFIG, "special_tokens_map.json", "added_tokens.json", GENERATION)
 """What a model of others brings along, and is written as it was read."""
@@ -37,18 +39,32 @@ def read_beside(folder: Path) -> Beside:
 
 
 def _templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """The file counts before what tokenizer_config.json says, as in transformers."""
+    """The files count before what tokenizer_config.json says, as in transformers."""
+    files = {path.stem: path for path in sorted((folder / MORE_TEMPLATES).glob("*.jinja"))}
     if (folder / TEMPLATE).exists():
-        return {"default": _text(folder / TEMPLATE)}
+        files["default"] = folder / TEMPLATE
+    if files:
+        return {name: _text(path) for name, path in files.items()}
     said = config.get("chat_template")
     if isinstance(said, str):
         return {"default": said}
     if isinstance(said, list):
         try:
-            return {str(one["name"]): str(one["template"]) for one in said}
+            found = {str(one["name"]): str(one["template"]) for one in said}
         except (TypeError, KeyError):
             raise UserError(f'{folder / CONFIG}: "chat_template" is neither a text nor a list of named ones.') from None
+        for name in found:
+            if Path(name).name != name:  # each is written as a file; no name may lead out of its folder
+                raise UserError(f'{folder / CONFIG}: the chat template\'s name "{name}" is none of a file.')
+        return found
     return {}
+
+
+def write_templates(folder: Path, templates: Mapping[str, str]) -> None:
+    for name, text in templates.items():
+        path = folder / TEMPLATE if name == "default" else folder / MORE_TEMPLATES / f"{name}.jinja"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def _object(path: Path) -> dict[str, Any]:

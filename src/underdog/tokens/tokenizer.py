@@ -14,7 +14,7 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from underdog.artifacts.files import write_json
 from underdog.errors import UserError
 from underdog.tokens.fast import EncodeMany, fast_encoder
-from underdog.tokens.folder import CONFIG, TEMPLATE, Beside, read_beside
+from underdog.tokens.folder import CONFIG, Beside, read_beside, write_templates
 from underdog.tokens.pieces import TokenBytes
 from underdog.tokens.template import CHAT_TEMPLATE, render_template
 
@@ -54,6 +54,8 @@ class Tokenizer:
     def __init__(self, core: tokenizers.Tokenizer, beside: Beside = OURS):
         self.core = core
         self.core.encode_special_tokens = True
+        self.core.no_truncation()  # transformers writes into tokenizer.json how it was last called
+        self.core.no_padding()
         self.beside = beside
 
     @classmethod
@@ -93,13 +95,12 @@ class Tokenizer:
         return cls(core, OURS if beside.templates == OURS.templates else beside)
 
     def save(self, folder: Path, context: int) -> None:
-        """Writes tokenizer.json, tokenizer_config.json and chat_template.jinja; what a model of others brought along
+        """Writes tokenizer.json, tokenizer_config.json and the chat templates; what a model of others brought along
         as it was."""
         self.core.save(str(folder / "tokenizer.json"))
         for name, text in self.beside.files.items():
             (folder / name).write_text(text, encoding="utf-8")
-        if template := self.beside.templates.get("default"):
-            (folder / TEMPLATE).write_text(template, encoding="utf-8")
+        write_templates(folder, self.beside.templates)
         if CONFIG not in self.beside.files:
             config = {
                 "tokenizer_class": "PreTrainedTokenizerFast",
@@ -107,7 +108,7 @@ class Tokenizer:
                 **self.beside.named,
                 "add_bos_token": False,
                 "clean_up_tokenization_spaces": False,
-                "chat_template": template,
+                "chat_template": self.beside.templates.get("default"),
             }
             write_json(folder / CONFIG, config)
 
