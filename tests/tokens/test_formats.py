@@ -70,6 +70,24 @@ def test_alpaca_with_input_system_and_history():
     assert roles == [("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c\n\nd"), ("assistant", "e")]
 
 
+def test_the_call_of_openais_older_form():
+    said = {"role": "assistant", "content": None, "function_call": {"name": "add", "arguments": '{"a": 1}'}}
+    found = conversation({"messages": [ASK, said, {"role": "function", "name": "add", "content": ""}]})
+    assert found.messages[1] == Message("assistant", "", tool_calls=(ToolCall("add", {"a": 1}),))
+
+
+def test_weights_of_sharegpt():
+    said = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b", "weight": 0}]
+    call = {"from": "function_call", "value": '{"name": "add"}', "weight": 0}
+    messages = conversation({"conversations": [*said, call, {"from": "gpt", "value": "c", "weight": 1}]}).messages
+    assert [one.trained for one in messages] == [True, False, False, True]
+
+
+def test_only_the_completion_is_taught():
+    messages = conversation({"prompt": [ASK, answered(), ASK], "completion": [answered(), ASK, answered()]}).messages
+    assert [one.trained for one in messages if one.role == "assistant"] == [False, True, True]
+
+
 USER = {"role": "user", "content": "hi"}
 
 
@@ -86,7 +104,14 @@ USER = {"role": "user", "content": "hi"}
         ({"messages": [USER, {"role": "system", "content": "2"}]}, "turn 2 is the system's"),
         ({"messages": [USER, {"role": "assistant", "content": 3}]}, "turn 2: content is not a text"),
         ({"messages": [USER, {"role": "assistant", "tool_calls": [{}]}]}, "turn 2: a tool call has no name"),
+        ({"messages": [USER, {"role": "assistant", "value": "4"}]}, 'turn 2 has no "content"'),
+        ({"messages": [USER, {"role": "assistant", "content": None, "refusal": "no"}]}, 'turn 2 has no "content"'),
+        ({"messages": [USER, {"role": "assistant", "content": 0}]}, "turn 2: content is not a text"),
+        ({"messages": [USER, {"role": "assistant", "content": " "}]}, "turn 2 is the assistant's and says nothing"),
+        ({"messages": [USER, {"role": "\ud83d", "content": "hi"}]}, "half of a surrogate pair"),
+        ({"instruction": "a", "output": ""}, "turn 2 is the assistant's and says nothing"),
         ({"conversations": [{"from": "human"}]}, '"value" is missing'),
+        ({"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": ""}]}, "says nothing"),
         ({"instruction": "a"}, '"output" is missing'),
         ({"prompt": "a"}, '"completion" is missing'),
         ({"prompt": "a", "completion": "b", "tools": "{"}, '"tools"'),
@@ -120,6 +145,23 @@ def test_lists_and_parquet(tmp_path):
         good, aside = read_conversations(tmp_path / name)
         assert good[0].messages == (Message("user", "a"), Message("assistant", "b"))
         assert [one.where for one in aside] == [f"{tmp_path / name} {row}"]
+
+
+def test_parquets_padding_is_not_in_calls_and_tools(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    def row(name, key):
+        call = {"function": {"name": name, "arguments": {key: 1}}}
+        schema = {"name": name, "parameters": {"properties": {key: {"type": "string"}}}}
+        return {"messages": [ASK, {"role": "assistant", "tool_calls": [call]}], "tools": [schema]}
+
+    rows = [row("add", "a"), row("say", "b")]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "mine.parquet")
+    good, _ = read_conversations(tmp_path / "mine.parquet")
+    assert [(one.messages, one.tools) for one in good] == [
+        (found.messages, found.tools) for found in map(conversation, rows)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,13 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
         for batch in file.iter_batches(batch_size=1024):
             for row in batch.to_pylist():
                 number += 1
-                yield f"{path} row {number}", row
+                yield f"{path} row {number}", _without_padding(row)
     except pyarrow.ArrowException as problem:
         raise UserError(f"{path} is not a Parquet file: {problem}.") from None
+
+
+def _without_padding(value: Any) -> Any:
+    """Without what is None in objects: Parquet gives each object of a column the keys of all others."""
+    if isinstance(value, dict):
+        return {key: _without_padding(one) for key, one in value.items() if one is not None}
+    return [_without_padding(one) for one in value] if isinstance(value, list) else value

@@ -5,6 +5,7 @@ A row's keys say which it is. Reasoning stands in a field of its own or between 
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from underdog.errors import nearest
@@ -36,6 +37,7 @@ def conversation(row: Any, domain: str = "", where: str = "") -> Conversation:
     """
     if not isinstance(row, Mapping):
         raise ValueError("it is not an object")
+    _check_characters(row)
     key = next((key for key in KEYS if row.get(key) is not None), None)
     if key is None:
         near = next((f'; is "{guess}" meant?' for name in row if (guess := nearest(str(name), KEYS))), "")
@@ -71,7 +73,7 @@ def _of_sharegpt(row: Mapping[str, Any]) -> list[Message]:
 
 
 def _of_alpaca(row: Mapping[str, Any]) -> list[Message]:
-    asked = "\n\n".join(filter(None, (_text(row.get(key) or "", key) for key in ("instruction", "input"))))
+    asked = "\n\n".join(filter(None, (_text_or_none(row.get(key), key) for key in ("instruction", "input"))))
     opening = [Message("system", _text(row["system"], "system"))] if row.get("system") else []
     earlier = [
         Message(role, _text(text, "history"))
@@ -82,8 +84,10 @@ def _of_alpaca(row: Mapping[str, Any]) -> list[Message]:
 
 
 def _of_prompt(row: Mapping[str, Any]) -> list[Message]:
+    """Of the prompt nothing is taught."""
     prompt, completion = row["prompt"], _said(row, "completion")
     before = [Message("user", prompt)] if isinstance(prompt, str) else _of_messages({"messages": prompt})
+    before = [replace(one, trained=False) if one.role == "assistant" else one for one in before]
     after = [_answer(completion)] if isinstance(completion, str) else _of_messages({"messages": completion})
     return before + after
 
@@ -96,9 +100,13 @@ def _message(said: Any, number: int) -> Message:
     if not isinstance(said, Mapping):
         raise ValueError(f"turn {number} is not an object")
     role = _role(said.get("role"), number)
-    content = _text(said.get("content") or "", f"turn {number}: content")
     reasoning = next((said[key] for key in _REASONING if isinstance(said.get(key), str)), None)
-    calls = tuple(_call(call, number) for call in said.get("tool_calls") or ())
+    old = said.get("function_call")  # what OpenAI had before tool_calls
+    calls = tuple(_call(call, number) for call in said.get("tool_calls") or ([old] if old else []))
+    content = _text_or_none(said.get("content"), f"turn {number}: content")
+    if content is None and not calls and not reasoning:
+        raise ValueError(f'turn {number} has no "content"')
+    content = content or ""
     message = _answer(content) if role == "assistant" and reasoning is None else Message(role, content, reasoning)
     call_id, name = (said.get(key) for key in ("tool_call_id", "name"))
     return Message(role, message.content, message.reasoning, calls, call_id, name, said.get("weight") != 0)
@@ -109,8 +117,10 @@ def _sharegpt_message(said: Any, number: int) -> Message:
         raise ValueError(f'turn {number} has no "from"')
     role, value = _role(said["from"], number), _text(_said(said, "value"), f"turn {number}: value")
     if said["from"] == "function_call":
-        return Message(role, "", tool_calls=(_call(_json(value, number), number),))
-    return _answer(value) if role == "assistant" else Message(role, value)
+        found = Message(role, "", tool_calls=(_call(_json(value, number), number),))
+    else:
+        found = _answer(value) if role == "assistant" else Message(role, value)
+    return replace(found, trained=said.get("weight") != 0)
 
 
 def _answer(text: Any) -> Message:
@@ -160,6 +170,18 @@ def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{what} is not a text")
     return value
+
+
+def _text_or_none(value: Any, what: str) -> str | None:
+    return None if value is None else _text(value, what)
+
+
+def _check_characters(row: Mapping[str, Any]) -> None:
+    """JSON can spell half a character, which no tokenizer takes and no file can hold."""
+    try:
+        json.dumps(row, ensure_ascii=False, default=lambda other: None).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it holds half of a surrogate pair (\\ud800 to \\udfff)") from None
 
 
 def _list(value: Any, what: str) -> list[Any]:

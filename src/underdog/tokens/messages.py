@@ -60,7 +60,7 @@ def _call_as_json(call: ToolCall) -> dict[str, Any]:
 
 
 def check(messages: Sequence[Message]) -> None:
-    """Refuses what no sampler could have seen.
+    """Refuses what no sampler could have seen, and answers that would teach silence.
 
     Raises:
         ValueError: says which turn is wrong (the first is turn 1), and how.
@@ -75,6 +75,9 @@ def check(messages: Sequence[Message]) -> None:
         open_calls = len(message.tool_calls)
         if message.tool_calls and message.role != "assistant":
             raise ValueError(f"turn {number} calls a tool, and it is the {message.role}'s")
+        said = message.content.strip() or message.reasoning or message.tool_calls
+        if message.role == "assistant" and message.trained and not said:
+            raise ValueError(f"turn {number} is the assistant's and says nothing")
         if message.role == "assistant" and message.content.count("<think>") != message.content.count("</think>"):
             raise ValueError(f"turn {number} opens or closes <think> and not both")
         if message.role == "system" and number > 1:
