@@ -9,6 +9,7 @@ from underdog.errors import UserError
 from underdog.model.weights import load_pretrained
 from underdog.recipe.common import Optimizer
 from underdog.recipe.teaching import Adapter
+from underdog.report.show_data import show_data
 from underdog.report.table import sentence
 from underdog.stages.base import base
 from underdog.stages.pipeline import run_recipe
@@ -110,6 +111,22 @@ def test_domains_noise_and_lengths_are_switches(tune, mine):
 def test_a_base_may_come_out_of_a_store(made, make):
     artifact = make(base, made.artifacts["pretrain"].path)
     assert load(artifact.path) == artifact and not artifact.log()
+
+
+def test_a_base_keeps_its_template_for_tools(made, make, tmp_path):
+    folder = tmp_path / "tools"
+    shutil.copytree(made.artifacts["pretrain"].path, folder)
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("with tools")
+    artifact = make(base, folder)
+    assert Tokenizer.load(artifact.path).template_for(tools=True) == "with tools"
+
+
+def test_what_is_shown_of_a_run_is_what_its_sft_reads(small, root, watcher, made, capsys):
+    run = run_recipe(small("sft.reasoning=false").recipe, root, watcher, until="tokenize")
+    for one, reasoned in ((made, True), (run, False)):
+        show_data(one.folder, None, 3)
+        assert ("[[<think>" in capsys.readouterr().out) == reasoned
 
 
 def test_from_a_base_of_others(small, made, root, watcher, mine, tmp_path):

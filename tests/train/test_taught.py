@@ -35,6 +35,15 @@ def test_answers_alone(mine, tokenizer):
     assert [said(row, tokenizer) for row in taught.domains["b"]] == ["three"]
 
 
+def test_a_turn_that_was_reasoning_alone_is_not_taught_without_it(mine, tokenizer):
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "reasoning_content": "well"}]
+    rows = [turns, [*turns, turns[0], {"role": "assistant", "content": "four"}]]
+    (mine / "c.jsonl").write_text("\n".join(json.dumps({"messages": row}) for row in rows))
+    taught = read_taught(Sft(data=[str(mine / "c.jsonl")], reasoning=False), tokenizer, 100, mine)
+    assert [said(row, tokenizer) for row in taught.domains["c"]] == ["four"]
+    assert "none of its turns" in taught.aside[0].reason
+
+
 def test_training_problems_are_taught_by_their_answers_alone(mine, tokenizer):
     rows = [
         {"prompt": "1 + 1?", "answer": "2", "reasoning": "one and one"},

@@ -18,7 +18,7 @@ from underdog.tokens.chat import Rendered, rows
 from underdog.tokens.conversation_files import Aside, read_conversations
 from underdog.tokens.messages import Conversation
 from underdog.tokens.tokenizer import Tokenizer
-from underdog.train.taught import conversations
+from underdog.train.taught import conversations, silent
 
 TRAINED = ("black on green", "black on bright_green")  # by turns, so that each token can be seen
 READ = ("dim", "dim underline")
@@ -32,8 +32,9 @@ def show_data(path: Path, model: Path | None, count: int) -> None:
     """
     console = Console()
     aside: list[Aside] = []
+    keep_all_think = False
     if (path / RECORD).exists():
-        found, folder = _of_run(path, aside)
+        found, folder, keep_all_think = _of_run(path, aside)
     else:
         found, aside[:] = read_conversations(path)
         folder = None
@@ -46,7 +47,7 @@ def show_data(path: Path, model: Path | None, count: int) -> None:
     console.print("trained", style=TRAINED[0], end="  ")
     console.print("read only", style=READ[0])
     for conversation in islice(found, count):
-        for row in rows(conversation.messages, tokenizer, tools=conversation.tools):
+        for row in rows(conversation.messages, tokenizer, tools=conversation.tools, keep_all_think=keep_all_think):
             console.print(f"\n{conversation.where}: {len(row.ids)} tokens, {sum(row.mask)} trained", highlight=False)
             console.print(coloured(row, tokenizer), soft_wrap=True)
     for one in aside:
@@ -118,7 +119,8 @@ def coloured(row: Rendered, tokenizer: Tokenizer) -> Text:
     return text
 
 
-def _of_run(path: Path, aside: list[Aside]) -> tuple[list[Conversation], Path]:
+def _of_run(path: Path, aside: list[Aside]) -> tuple[list[Conversation], Path, bool]:
+    """The conversations as SFT took them, the folder of the tokenizer, and sft.keep_all_think."""
     run = open_run(path)
     if "problems" not in run.artifacts or not run.artifacts.keys() & {"tokenize", "base"}:
         raise UserError(f"{path} has not come as far as SFT.", hint="Run its recipe on.")
@@ -126,5 +128,6 @@ def _of_run(path: Path, aside: list[Aside]) -> tuple[list[Conversation], Path]:
     rows = synthesised(run.recipe)
     if not run.artifacts.keys() >= set(rows):
         raise UserError(f"{path} has not come as far as SFT: {rows[0]} is missing.", hint="Run its recipe on.")
-    data = taught_data(run.recipe.sft.data, run.artifacts, rows)
-    return list(conversations(data, run.artifacts["problems"].path, aside)), tokens.path
+    sft = run.recipe.sft
+    found = conversations(taught_data(sft.data, run.artifacts, rows), run.artifacts["problems"].path, aside)
+    return [one if sft.reasoning else silent(one) for one in found], tokens.path, sft.keep_all_think

@@ -38,7 +38,7 @@ def read_taught(settings: Sft, tokenizer: Tokenizer, context: int, problems: Pat
     count = 0
     for conversation in conversations(settings.data, problems, aside):
         if not settings.reasoning:
-            conversation = _silent(conversation)
+            conversation = silent(conversation)
         own = conversation.where.startswith("Demonstration ")
         try:
             examples = row_examples(conversation, tokenizer, context, settings.keep_all_think)
@@ -90,9 +90,13 @@ def files(source: str) -> Iterable[Path]:
     return [path] if path.exists() or not glob(str(path)) else map(Path, sorted(glob(str(path))))
 
 
-def _silent(conversation: Conversation) -> Conversation:
-    """Without what the assistant thought."""
-    return replace(conversation, messages=tuple(replace(one, reasoning=None) for one in conversation.messages))
+def silent(conversation: Conversation) -> Conversation:
+    """Without what the assistant thought. A turn that was nothing else is not taught."""
+    messages = (
+        replace(one, reasoning=None, trained=one.trained and bool(one.content or one.tool_calls))
+        for one in conversation.messages
+    )
+    return replace(conversation, messages=tuple(messages))
 
 
 def row_examples(
