@@ -10,7 +10,7 @@ from underdog.recipe.synthesis import Asking
 from underdog.tokens.conversation_files import Aside, read_conversations
 from underdog.tokens.messages import Conversation, Message, as_json
 from underdog.verify.problem import Problem, reference_answer
-from underdog.verify.problem_files import read_problems
+from underdog.verify.problem_files import load_problems, read_problems
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ class Item:
 def read_items(path: Path) -> tuple[list[Item], list[Aside]]:
     """Problems (rows with "prompt" and "answer") or conversations, by the file's first row."""
     if _holds_problems(path):
-        return [_of_problem(problem, f"{path} {problem.id}") for problem in read_problems(path)], []
+        found = load_problems(path)
+        aside = [Aside(f"{path} line {one.line}", one.why) for one in found.rejected]
+        return [_of_problem(problem, f"{path} {problem.id}") for problem in found.problems], aside
     good, aside = read_conversations(path)
     aside += [Aside(one.where, UNFIT) for one in good if not ends_in_answer(one)]
     items = [Item(one) for one in good if ends_in_answer(one)]
