@@ -6,6 +6,8 @@ from underdog.errors import UserError
 from underdog.recipe.teaching import Sft
 from underdog.train.taught import read_taught
 
+SHOT = [{"role": "user", "content": "0 + 1?"}, {"role": "assistant", "content": "1"}]
+
 
 @pytest.fixture
 def mine(tmp_path):
@@ -47,7 +49,7 @@ def test_a_turn_that_was_reasoning_alone_is_not_taught_without_it(mine, tokenize
 def test_training_problems_are_taught_by_their_answers_alone(mine, tokenizer):
     rows = [
         {"prompt": "1 + 1?", "answer": "2", "reasoning": "one and one"},
-        {"prompt": "2 + 2?", "answer": "4"},
+        {"prompt": [*SHOT, {"role": "user", "content": "2 + 2?"}], "answer": "4"},
         {"prompt": "Sing.", "verifier": "code", "data": {"tests": ["sing()"]}},
     ]
     (mine / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))

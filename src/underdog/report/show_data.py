@@ -51,7 +51,7 @@ def show_data(path: Path, model: Path | None, count: int) -> None:
             console.print(f"\n{conversation.where}: {len(row.ids)} tokens, {sum(row.mask)} trained", highlight=False)
             console.print(coloured(row, tokenizer), soft_wrap=True)
     for one in aside:
-        console.print(f"set aside: {one.where}: {one.reason}", style="yellow", highlight=False, soft_wrap=True)
+        console.print(_aside(one), style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_records(path: Path, count: int) -> None:
@@ -85,7 +85,7 @@ def show_asking(models: Sequence[Teacher], aside: Sequence[Aside]) -> None:
     """What was asked, how it went, and what it cost."""
     console = Console(stderr=True)
     for one in aside:
-        console.print(f"set aside: {one.where}: {one.reason}", style="yellow", highlight=False, soft_wrap=True)
+        console.print(_aside(one), style="yellow", highlight=False, markup=False, soft_wrap=True)
     for model in models:
         console.print(
             f"{model.name}: " + ", ".join(f"{n:,} {what}" for what, n in model.counts.items()), highlight=False
@@ -94,6 +94,10 @@ def show_asking(models: Sequence[Teacher], aside: Sequence[Aside]) -> None:
     console.print(
         f"{budget.used_in:,} tokens read, {budget.used_out:,} written, {budget.spent:.4g} of money", highlight=False
     )
+
+
+def _aside(one: Aside) -> str:
+    return f"set aside: {one.where}: {one.reason}"
 
 
 def _step(value: Any) -> str:

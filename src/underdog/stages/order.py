@@ -101,7 +101,7 @@ def _base(r: Recipe) -> Stage:
     from underdog.stages.base import base
 
     settings = {"folder": r.base, "contents": fingerprint([r.base])}
-    return Stage("base", settings, (), lambda p, out: base(Path(r.base), out))
+    return Stage("base", settings, (), lambda p, out: base(Path(r.base), out), version=2)
 
 
 def _evaluation(r: Recipe, stage: str) -> Stage:
@@ -245,6 +245,7 @@ def _teaching(
             _reading(r.sft, p, rows), steps(p), seed, p[start], p["problems"], out, strategy_for(r.compute)
         ),
         seed,
+        version=2,
         shared=Shared.SLICES,
     )
 

@@ -10,7 +10,7 @@ from underdog.errors import UserError
 from underdog.recipe.teaching import OURS, Sft
 from underdog.tokens.chat import rows
 from underdog.tokens.conversation_files import Aside, read_conversations
-from underdog.tokens.messages import Conversation, Message
+from underdog.tokens.messages import Conversation
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.train.batch import Example
 from underdog.verify.problem import reference_answer
@@ -81,7 +81,7 @@ def _answered(path: Path, aside: list[Aside]) -> Iterator[Conversation]:
         if (answer := reference_answer(problem)) is None:
             aside.append(Aside(where, "no right answer is written down for it"))
         else:
-            yield Conversation((*problem.prompt, Message("assistant", answer)), (), TRAIN, where, problem.id)
+            yield Conversation(tuple(problem.answered(answer)), (), TRAIN, where, problem.id)
 
 
 def files(source: str) -> Iterable[Path]:

@@ -1,7 +1,7 @@
 """The types of verified problems: read these first."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -31,7 +31,12 @@ class Problem:
 
     def conversation(self) -> list[Message]:
         """The worked problem as the conversation that it teaches."""
-        return [*self.prompt, Message("assistant", self.worked.answer, self.worked.reasoning)]
+        return self.answered(self.worked.answer, self.worked.reasoning)
+
+    def answered(self, answer: str, reasoning: str | None = None) -> list[Message]:
+        """A conversation that teaches this answer; the prompt's own turns, of examples say, are not learned."""
+        given = [replace(message, trained=False) for message in self.prompt]
+        return [*given, Message("assistant", answer, reasoning)]
 
 
 def reference_answer(problem: Problem) -> str | None:
