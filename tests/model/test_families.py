@@ -98,19 +98,20 @@ CASES = {
     "starcoder2": ("starcoder2", {"sliding_window": 20}),
     "starcoder2 untied": ("starcoder2", {"use_bias": False, "tie_word_embeddings": False}),
 }
-BY_LENGTH = ("dynamic", "longrope")
+BY_LENGTH = ("dynamic", "longrope")  # their angles depend on the length
+ALIKE_AT_ANY = pytest.mark.parametrize("pair", [name for name in CASES if not name.endswith(BY_LENGTH)], indirect=True)
 LENGTHS = [150, 33, 7, 61]  # beyond the context, the windows and the original contexts, and within
 IDS = torch.tensor(random.Random(0).choices(range(2, 500), k=sum(LENGTHS)))
 
 
 @pytest.fixture(scope="module", params=CASES)
 def pair(request, tmp_path_factory):
-    """Their model, the same one as we read it, and whether its angles depend on the length."""
+    """Their model, and the same one as we read it."""
     family, settings = CASES[request.param]
     folder = tmp_path_factory.mktemp("theirs")
     theirs = build(family, settings)
     theirs.save_pretrained(folder)
-    return theirs, load_pretrained(folder), request.param.endswith(BY_LENGTH)
+    return theirs, load_pretrained(folder)
 
 
 def build(family, settings, seed=0):
@@ -136,7 +137,7 @@ def same(found, expected):
 
 @torch.no_grad()
 def test_packed_documents_score_as_theirs_alone(pair):
-    theirs, ours, _ = pair
+    theirs, ours = pair
     for found, document in zip(packed(ours), IDS.split(LENGTHS), strict=True):
         expected = theirs(document[None]).logits[0]
         assert expected.std() > 0.5
@@ -145,11 +146,10 @@ def test_packed_documents_score_as_theirs_alone(pair):
 
 
 @torch.no_grad()
+@ALIKE_AT_ANY  # else theirs takes the longest row's length for all
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_does_not_matter(pair, side):
-    theirs, ours, by_length = pair
-    if by_length:
-        pytest.skip("theirs takes the longest row's length for all")
+    theirs, ours = pair
     rows = torch.zeros(len(LENGTHS), max(LENGTHS), dtype=torch.int64)
     mask = torch.zeros_like(rows)
     for row, document in enumerate(IDS.split(LENGTHS)):
@@ -164,7 +164,7 @@ def test_padding_does_not_matter(pair, side):
 @torch.no_grad()
 def test_generating_with_a_cache_scores_alike(pair):
     """Through the length at which a window or a scaling begins to matter."""
-    theirs, ours, _ = pair
+    theirs, ours = pair
     document, read = IDS[:48], 12
     cache = Cache(ours.config, [read], len(document) - read)
     found = [ours.logits(ours(document[:read], Prefill(cache)))]
@@ -178,10 +178,9 @@ def test_generating_with_a_cache_scores_alike(pair):
 
 
 @torch.no_grad()
+@ALIKE_AT_ANY  # else keys keep the angles they were stored with, theirs too
 def test_rows_of_mixed_length_generate_as_if_alone(pair, alone):
-    _, ours, by_length = pair
-    if by_length:
-        pytest.skip("keys keep the angles they were stored with, theirs too")
+    _, ours = pair
     lengths, steps = [40, 3, 18], 8
     prompts, new = IDS[:61].split(lengths), IDS[100:124].view(3, steps)
     cache = Cache(ours.config, lengths, steps)
@@ -194,7 +193,7 @@ def test_rows_of_mixed_length_generate_as_if_alone(pair, alone):
 
 @torch.no_grad()
 def test_our_folder_in_transformers(pair, tokenizer, tmp_path):
-    theirs, ours, _ = pair
+    theirs, ours = pair
     save_pretrained(ours, tokenizer, tmp_path)
     again = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path, dtype=torch.float32, attn_implementation="eager"
@@ -206,7 +205,7 @@ def test_our_folder_in_transformers(pair, tokenizer, tmp_path):
 
 
 def test_gradients_reach_every_weight(pair):
-    _, ours, _ = pair
+    _, ours = pair
     scores = ours.logits(ours(IDS[:66], Packed(end_to_end([33, 33]))))
     torch.nn.functional.cross_entropy(scores, IDS[1:67]).backward()
     assert not [name for name, weight in ours.named_parameters() if not weight.grad.abs().max() > 0]
