@@ -7,16 +7,20 @@ import urllib.request
 from dataclasses import replace
 
 import pytest
+import tokenizers
 import torch
 
 from underdog.errors import UserError
 from underdog.generate.engine import Engine
 from underdog.generate.interface import Sampling
+from underdog.generate.llamacpp import LlamaCpp
 from underdog.model import gguf
 from underdog.model.decoder import Decoder
 from underdog.model.gguf_reading import read_gguf
 from underdog.tokens.chat import render
+from underdog.tokens.folder import Beside
 from underdog.tokens.messages import Message
+from underdog.tokens.tokenizer import Tokenizer
 
 os.environ["OMP_WAIT_POLICY"] = "passive"  # read when llama.cpp is loaded: its threads would spin otherwise
 library = pytest.importorskip("gguf")
@@ -55,6 +59,26 @@ def shaped(tiny, family, tied=True, **changes):
         for name, weight in model.named_parameters():
             weight.normal_(1.0 if name.endswith("norm.weight") else 0.0, 0.3, generator=generator)
     return model
+
+
+@pytest.fixture
+def foreign(tokenizer_for):
+    """A tokenizer as Llama 3's: other special tokens than ours, and one that begins every text."""
+    names = {"<|endoftext|>": "<|begin_of_text|>", "<|im_start|>": "<|start_header_id|>", "<|im_end|>": "<|eot_id|>"}
+    text = tokenizer_for("llama-bpe").core.to_str()
+    for ours, theirs in {**names, "<think>": "<|end_header_id|>", "</think>": "<|end_of_text|>"}.items():
+        text = text.replace(ours, theirs)
+    definition = json.loads(text)
+    for token in definition["added_tokens"]:
+        token["special"] = True
+    template = (
+        "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content }}"
+        "<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n"
+        "{% endif %}"
+    )
+    named = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}
+    beside = Beside({"default": template}, named, files={"tokenizer_config.json": '{"add_bos_token": true}'})
+    return Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(definition)), beside)
 
 
 class Server:
@@ -291,8 +315,45 @@ def test_what_a_file_cannot_say_is_refused(tiny, tokenizer, tmp_path):
 
 
 def test_another_models_tokenizer_is_refused(tiny, tokenizer, tmp_path):
-    with pytest.raises(UserError, match="The tokenizer has 500 tokens, the model 512"):
-        gguf.write_gguf(tiny(vocabulary=512), tokenizer, tmp_path / "x.gguf", "f32")
+    with pytest.raises(UserError, match="The tokenizer has 500 tokens, the model 490"):
+        gguf.write_gguf(tiny(vocabulary=490), tokenizer, tmp_path / "x.gguf", "f32")
+
+
+def test_a_padded_vocabulary(tiny, tokenizer, tmp_path):
+    path = tmp_path / "x.gguf"
+    gguf.write_gguf(tiny(vocabulary=512), tokenizer, path, "f32")
+    fields = library.GGUFReader(path)
+    tokens, types = (fields.get_field(f"tokenizer.ggml.{name}").contents() for name in ("tokens", "token_type"))
+    assert tokens[499:502] == [tokenizer.core.id_to_token(499), "[PAD500]", "[PAD501]"] and len(tokens) == 512
+    assert set(types[500:]) == {library.TokenType.UNUSED} and library.TokenType.UNUSED not in types[:500]
+    assert not Server(path).next_token([1, 2, 3], 512).isnan().any()
+
+
+def test_a_tokenizer_of_others(tiny, foreign, tmp_path):
+    """Its special tokens stay special, and the beginning's token stands where its family wants it."""
+    path = tmp_path / "x.gguf"
+    gguf.write_gguf(tiny("llama", vocabulary=foreign.vocabulary), foreign, path, "f32")
+    fields = library.GGUFReader(path)
+
+    def said(name):
+        return fields.get_field(f"tokenizer.ggml.{name}").contents()
+
+    named = {said("tokens")[said(f"{name}_token_id")] for name in ("bos", "eos")}
+    assert named == {"<|begin_of_text|>", "<|eot_id|>"} and said("add_bos_token") is True
+    special = {token for token, kind in zip(said("tokens"), said("token_type"), strict=True) if kind == 3}
+    assert special == {token.content for token in foreign.core.get_added_tokens_decoder().values()}
+    engine = LlamaCpp(path, 128, answers=1)
+    asked = [Message("user", "hello world"), Message("assistant", "hi"), Message("user", "and?")]
+    assert engine.prompt(asked, (), None).ids == render(asked, foreign, generation_prompt=True)
+    engine.close()
+
+
+def test_a_tokenizer_that_files_have_no_word_for(tiny, tokenizer, tmp_path):
+    core = tokenizers.Tokenizer.from_str(tokenizer.core.to_str())
+    core.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    with pytest.raises(gguf.Unwritable, match="splits text by a pattern"):
+        gguf.write_gguf(tiny(), Tokenizer(core), tmp_path / "x.gguf", "f32")
+    assert not (tmp_path / "x.gguf").exists()
 
 
 def test_without_the_library_the_error_says_what_to_install(tiny, tokenizer, tmp_path, monkeypatch):

@@ -18,12 +18,16 @@ from underdog.model.decoder import Decoder
 from underdog.model.quantizers import Kind, quantize, storage
 from underdog.model.rope import SCALINGS
 from underdog.tokens.gguf import library
-from underdog.tokens.tokenizer import CONTROL, MARKS, Tokenizer
+from underdog.tokens.tokenizer import Tokenizer
 
 WRITTEN = ("llama", "qwen2", "qwen3")
 ARCHITECTURES = {**{name: name for name in WRITTEN}, "gemma3": "gemma3_text"}
 """Of the files: the family that each holds."""
 ROPE_FACTORS = "rope_freqs.weight"  # what each angle is divided by: Llama 3.1's scaling, computed beforehand
+
+
+class Unwritable(UserError):
+    """What llama.cpp's architectures and tokenizers have no place for: no other format helps."""
 
 
 def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> list[str]:
@@ -36,19 +40,19 @@ def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> 
         Names of the matrices that are stored in more bits, because their rows are not whole blocks.
 
     Raises:
-        UserError: the gguf library is missing, the tokenizer is not the model's, or the file could not say what the
-            model does.
+        Unwritable: the file could not say what the model or its tokenizer does.
+        UserError: the gguf library is missing, or the tokenizer is not the model's.
     """
     gguf, config = library(), model.config
-    _check_writable(config)
-    if tokenizer.vocabulary != config.vocabulary:
+    check_writable(config, tokenizer)
+    if max(tokenizer.core.get_vocab().values()) >= config.vocabulary:
         raise UserError(f"The tokenizer has {tokenizer.vocabulary} tokens, the model {config.vocabulary}.")
     names = tensor_names(gguf, config)
     writer = gguf.GGUFWriter(path, config.family)
     writer.add_file_type(gguf.LlamaFileType["ALL_F32" if kind == "f32" else f"MOSTLY_{kind.upper()}"])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _add_config(writer, config)
-    _add_tokenizer(writer, tokenizer, gguf.TokenType)
+    _add_tokenizer(writer, tokenizer, config.vocabulary, gguf.TokenType)
     too_short = []
     for name, weight in model.named_parameters():
         stored, more = storage(kind, name, weight, config)
@@ -65,10 +69,14 @@ def write_gguf(model: Decoder, tokenizer: Tokenizer, path: Path, kind: Kind) -> 
     return too_short
 
 
-def _check_writable(config: ModelConfig) -> None:
-    """Refuses what would be lost without a word."""
+def check_writable(config: ModelConfig, tokenizer: Tokenizer) -> None:
+    """Raises Unwritable: something would be lost without a word."""
+    try:
+        _ = tokenizer.splitter
+    except UserError as problem:
+        raise Unwritable(str(problem)) from None
     if config.family not in WRITTEN:
-        raise UserError(
+        raise Unwritable(
             f'GGUF files of the family "{config.family}" are not written.',
             hint=f"llama.cpp's own converter reads the checkpoint. Known here: {', '.join(WRITTEN)}.",
         )
@@ -82,7 +90,7 @@ def _check_writable(config: ModelConfig) -> None:
     if kind == "yarn" and scaling.keys() != {"rope_type", "factor", "original_max_position_embeddings"}:
         lost.append("YaRN with settings of its own")
     if lost:
-        raise UserError(f"GGUF files of the architecture {config.family} cannot hold {lost[0]}.")
+        raise Unwritable(f"GGUF files of the architecture {config.family} cannot hold {lost[0]}.")
 
 
 def rotated_heads(name: str, config: ModelConfig) -> int:
@@ -143,19 +151,36 @@ def _rope_factors(config: ModelConfig) -> Any:
     return (rope.frequencies(rope.base) / scaled).numpy()
 
 
-def _add_tokenizer(writer: Any, tokenizer: Tokenizer, types: Any) -> None:
+def _add_tokenizer(writer: Any, tokenizer: Tokenizer, vocabulary: int, types: Any) -> None:
     """`gpt2` is llama.cpp's name for byte-level BPE."""
-    special = dict.fromkeys(CONTROL, types.CONTROL) | dict.fromkeys(MARKS, types.USER_DEFINED)
-    tokens = [tokenizer.core.id_to_token(index) for index in range(tokenizer.vocabulary)]
     merges = json.loads(tokenizer.core.to_str())["model"]["merges"]
+    special = tokenizer.special_ids()
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(tokenizer.splitter)
+    tokens, kinds = _tokens(tokenizer, vocabulary, types)
     writer.add_token_list(tokens)
-    writer.add_token_types([special.get(token, types.NORMAL) for token in tokens])
-    writer.add_token_merges([" ".join(pair) for pair in merges])
-    writer.add_eos_token_id(tokenizer.turn_end)
-    writer.add_pad_token_id(tokenizer.end_of_text)
-    # Never used, but llama.cpp would otherwise take GPT-2's, id 11: an ordinary token here.
-    writer.add_bos_token_id(tokenizer.end_of_text)
-    writer.add_add_bos_token(False)
+    writer.add_token_types(kinds)
+    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in merges])
+    writer.add_eos_token_id(special["eos_token_id"])
+    writer.add_pad_token_id(special["pad_token_id"])
+    # Where there is none llama.cpp would take GPT-2's, id 11: an ordinary token here.
+    begin = special["bos_token_id"]
+    writer.add_bos_token_id(tokenizer.end_of_text if begin is None else begin)
+    writer.add_add_bos_token(bool(tokenizer.opening))
     writer.add_chat_template(tokenizer.template_for(tools=False))
+
+
+def _tokens(tokenizer: Tokenizer, vocabulary: int, types: Any) -> tuple[list[str], list[int]]:
+    """Each token's text and type. Rows of the model without a token are padding, named as by llama.cpp's converter."""
+    added = tokenizer.core.get_added_tokens_decoder()
+    tokens, kinds = [], []
+    for index in range(vocabulary):
+        token = tokenizer.core.id_to_token(index)
+        tokens.append(f"[PAD{index}]" if token is None else token)
+        if token is None:
+            kinds.append(types.UNUSED)
+        elif index in added:
+            kinds.append(types.CONTROL if added[index].special else types.USER_DEFINED)
+        else:
+            kinds.append(types.NORMAL)
+    return tokens, kinds
