@@ -276,6 +276,7 @@ def exported(out):
             "f32": {"largest": 0.0, "mean": 0.0, "same_best_token": 1.0},
             "q8_0": {"largest": 0.21, "mean": 0.011, "same_best_token": 0.987},
         },
+        "warnings": {"q4_k_m": "not written: its [rows] & more"},
     }
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,8 +8,13 @@ from underdog.artifacts.store import Artifact, Draft
 from underdog.model.attention import Packed, end_to_end
 from underdog.model.gguf_reading import read_gguf
 from underdog.model.weights import load_pretrained, save_pretrained
-from underdog.recipe.schema import Export
-from underdog.stages.export import FILES, export, logit_error, own_texts
+from underdog.recipe.schema import Export, Recipe
+from underdog.stages.export import chat_difference, export, foreseen, logit_error, own_texts
+
+FILES = (
+    "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    "chat_template.jinja",
+)  # fmt: skip
 
 pytest.importorskip("gguf")
 
@@ -93,3 +99,42 @@ def test_only_the_folder(checkpoint, tmp_path):
     draft, _ = run(checkpoint, [], tmp_path / "out")
     assert [path.name for path in draft.path.iterdir()] == ["huggingface"]
     assert draft.metrics["against_checkpoint"] == {}
+
+
+def test_weights_in_shards_and_what_a_family_brings_along(tiny, tokenizer, tmp_path):
+    source = tmp_path / "sft-0123"
+    save_pretrained(tiny(), tokenizer, source, shard_bytes=60_000)
+    (source / "additional_chat_templates").mkdir()
+    for name in ("special_tokens_map.json", "additional_chat_templates/tool_use.jinja"):
+        (source / name).write_text("{}")
+    wanted = {path.relative_to(source): path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    (source / "manifest.json").write_text("{}")
+    draft, _ = run(Artifact(source, {"key": "0123", "stage": "sft", "metrics": {}}), [], tmp_path / "out")
+    folder = draft.path / "huggingface"
+    assert {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == wanted
+    assert len(wanted) > 10 and draft.metrics["bytes"]["huggingface"] == sum(map(len, wanted.values()))
+    load_pretrained(folder)
+
+
+def test_a_family_without_gguf_keeps_its_folder_and_says_why(tiny, tokenizer, tmp_path):
+    source = tmp_path / "sft-0123"
+    model = tiny("llama")
+    model.config = replace(model.config, family="mistral")
+    save_pretrained(model, tokenizer, source)
+    draft, progress = run(Artifact(source, {"key": "0123", "stage": "sft", "metrics": {}}), ["f32"], tmp_path / "out")
+    assert [path.name for path in draft.path.iterdir()] == ["huggingface"] and progress[-1] == (2, 2)
+    assert draft.metrics["warnings"] == {"f32": 'not written: GGUF files of the family "mistral" are not written.'}
+    (said,) = foreseen(Recipe(name="x", base=str(source)))
+    assert said.startswith('export.formats: GGUF files of the family "mistral" are not written.')
+    assert foreseen(Recipe(name="x", base=str(source), export={"formats": []})) == []
+
+
+def test_a_chat_that_llama_cpp_reads_otherwise_is_named(exported, tokenizer):
+    pytest.importorskip("xllamacpp")
+    draft, _ = exported
+    assert draft.metrics["warnings"] == {}
+    path = draft.path / "q8_0.gguf"
+    assert chat_difference(tokenizer, path, 64) is None
+    other = tokenizer.with_template("<|im_start|>{% for m in messages %}{{ m.content }}{% endfor %}")
+    assert "they part at token 2" in chat_difference(other, path, 64)
+    assert "cannot load" in chat_difference(tokenizer, draft.path / "huggingface" / "config.json", 64)

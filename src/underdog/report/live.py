@@ -113,6 +113,8 @@ def result_line(artifact: Artifact) -> str:
             return f"{m['steps']} steps {m['method']}, loss {m['loss']:.3f}"
         case "reinforce":
             return f"{m['steps']} steps, {m['problems_drawn']:,} problems tried"
+        case "export":
+            return escape("; ".join(f"{name}: {warning}" for name, warning in m.get("warnings", {}).items()))
         case _:
             return ""
 

@@ -200,7 +200,8 @@ def files(exported: Artifact | None) -> Section:
     if exported is None:
         return None
     near = exported.metrics.get("against_checkpoint", {})
-    return {name: {"bytes": size, **near.get(name, {})} for name, size in exported.metrics.get("bytes", {}).items()}
+    written = {name: {"bytes": size, **near.get(name, {})} for name, size in exported.metrics.get("bytes", {}).items()}
+    return written | {name: {"warning": why} for name, why in exported.metrics.get("warnings", {}).items()}
 
 
 def lineage(artifacts: Artifacts) -> list[dict[str, Any]]:
