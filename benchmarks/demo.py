@@ -2,7 +2,7 @@
 
     python benchmarks/demo.py [--runs FOLDER] [underdog run's own options]
 
-Memory is the largest sum over all processes of the run at one time, looked at ten times a second.
+Memory is the largest sum over all processes of the run at one time, looked at once a second: a look takes time, too.
 
 Runs `underdog run recipes/demo.toml` in a process of its own, into a new folder unless --runs names one, and reads the
 figures from the run's manifests. Quote medians of several calls on a machine that does nothing else.
@@ -30,7 +30,7 @@ def main() -> None:
         start = time.monotonic()
         command = [sys.executable, "-m", "underdog.cli", "run", args.recipe, "--runs", str(root), *options]
         with subprocess.Popen(command) as process:
-            peak = watch(process)
+            peak = watch(process, every=1.0)
         if process.returncode:
             sys.exit(process.returncode)
         wall = time.monotonic() - start

@@ -6,15 +6,15 @@ import time
 from pathlib import Path
 
 
-def watch(process: subprocess.Popen) -> list[float]:
-    """The largest sum of the memory of a process and all below it, in MiB, looked at ten times a second; shared pages
+def watch(process: subprocess.Popen, every: float = 0.1) -> list[float]:
+    """The largest sum of the memory of a process and all below it, in MiB, looked at every so many seconds; shared pages
     are counted in part (Pss), so that the sum counts them once."""
     peak = [0.0]
 
     def look() -> None:
         while process.poll() is None:
             peak[0] = max(peak[0], sum(map(held, [process.pid, *below(process.pid)])))
-            time.sleep(0.1)
+            time.sleep(every)
 
     threading.Thread(target=look, daemon=True).start()
     return peak
