@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def watch(process: subprocess.Popen, every: float = 0.1) -> list[float]:
-    """The largest sum of the memory of a process and all below it, in MiB, looked at every so many seconds; shared pages
+    """The largest sum of the memory of a process and all below it, in MiB, looked at again and again; shared pages
     are counted in part (Pss), so that the sum counts them once."""
     peak = [0.0]
 
