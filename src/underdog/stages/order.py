@@ -284,7 +284,7 @@ def _reinforce(r: Recipe, learner: str) -> Stage:
 def _export(r: Recipe, last: str) -> Stage:
     from underdog.stages.export import export
 
-    return Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out))
+    return Stage("export", r.export.model_dump(), (last,), lambda p, out: export(r.export, p[last], out), version=2)
 
 
 def _reading(settings: Sft, made: Mapping[str, Artifact], rows: Sequence[str]) -> Sft:
