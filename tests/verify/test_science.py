@@ -80,7 +80,7 @@ def test_what_would_compute_for_ever_is_refused_at_once(text):
     start = time.thread_time()
     assert judged("quantity", {"answer": "5 m"}, text).outcome is not RIGHT
     assert judged("choice", CHOICES, text).outcome is UNPARSABLE
-    assert time.thread_time() - start < 0.3
+    assert time.thread_time() - start < 3  # what has no bound takes hours
 
 
 @given(st.text())
