@@ -10,6 +10,7 @@ on, or a server outlives its trainer.
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from typing import Any
 from underdog.generate.vllm_server import started
 from underdog.model.config import ModelConfig
 from underdog.model.decoder import Decoder
-from underdog.model.weights import save_pretrained
+from underdog.model.weights import save_pretrained, untie
 from underdog.recipe.load import load_recipe
 from underdog.stages.pipeline import Run, open_run
 from underdog.tokens.tokenizer import Tokenizer
@@ -56,7 +57,8 @@ def main() -> None:
         print(f"vLLM started with the run, twice: {time.monotonic() - began:.0f} s")
         if left := remaining(before):
             sys.exit(f"vLLM outlives its trainer: {left}")
-        start = ours.artifacts["sft"].path
+        start = Path(shutil.copytree(ours.artifacts["sft"].path, runs.root / "with-a-head", dirs_exist_ok=True))
+        untie(start)  # a server of one's own wants a model with a head of its own
         with started(start, CONTEXT) as url:
             began = time.monotonic()
             theirs = runs.killed_once(url)

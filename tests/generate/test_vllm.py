@@ -18,23 +18,32 @@ from underdog.train.objectives import policy_logprobs
 PROMPTS = [[11, 12, 13], [40, 41], [99, 98, 97, 96]]
 
 
-@pytest.fixture
-def model(tiny, tokenizer):
-    """One that closes its turn now and then, of a shape that vLLM's CPU kernels take."""
-    model = tiny(tied=False, vocabulary=tokenizer.vocabulary, width=64, heads=2, kv_heads=1, head_width=32, context=96)
+def shaped(tiny, tokenizer, tied):
+    """A model that closes its turn now and then, of a shape that vLLM's CPU kernels take."""
+    model = tiny(tied=tied, vocabulary=tokenizer.vocabulary, width=64, heads=2, kv_heads=1, head_width=32, context=96)
     with torch.no_grad():
         model.lm_head.weight[tokenizer.turn_end] *= 4
     return model
 
 
-@pytest.fixture
-def policy(model, tokenizer):
+def following(model, tokenizer):
     """The model as the server is to follow it; its version is PyTorch's count of changes in place."""
     return Policy(
         model.config.context,
         lambda: sum(weight._version for weight in model.parameters()),
         lambda folder: save_pretrained(model, tokenizer, folder),
+        model.config.tied,
     )
+
+
+@pytest.fixture(params=[False, True], ids=["a head of its own", "tied"])
+def model(request, tiny, tokenizer):
+    return shaped(tiny, tokenizer, request.param)
+
+
+@pytest.fixture
+def policy(model, tokenizer):
+    return following(model, tokenizer)
 
 
 @pytest.fixture
@@ -129,11 +138,14 @@ def test_no_vllm(policy, tokenizer, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(program() is None, reason="vLLM is not installed: make vllm")
-def test_vllm_itself(model, policy, tokenizer):
+@pytest.mark.parametrize("tied", [False, True])
+def test_vllm_itself(tied, tiny, tokenizer):
     """Started, asked, given other weights, asked again: the trainer's log-probabilities each time."""
-    with open_vllm("vllm", policy, tokenizer) as vllm:
+    model = shaped(tiny, tokenizer, tied)
+    with open_vllm("vllm", following(model, tokenizer), tokenizer) as vllm:
         for temperature in (1.3, 0.7):
             found = drawn(vllm, temperature=temperature)
             assert_from(model, found, temperature, 1e-4)
             with torch.no_grad():
-                model.lm_head.weight *= 1.5
+                for weight in model.parameters():
+                    weight *= 1.2

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from underdog.errors import UserError
-from underdog.model.weights import load_pretrained, save_pretrained
+from underdog.model.weights import load_pretrained, save_pretrained, untie
 from underdog.tokens.tokenizer import Tokenizer
 
 FIRST = "model.layers.0.self_attn.q_proj.weight"
@@ -54,6 +54,17 @@ def test_what_is_saved_is_what_is_loaded(family, tied, tiny, tokenizer, tmp_path
     assert (found.lm_head.weight is found.model.embed_tokens.weight) == tied
     names = load_file(tmp_path / "model.safetensors").keys()
     assert ("lm_head.weight" in names) == (not tied)
+
+
+@pytest.mark.parametrize("shard_bytes", [10**9, 10_000])
+def test_a_head_of_its_own_changes_nothing(shard_bytes, tiny, tokenizer, tmp_path):
+    model = tiny(tied=True, vocabulary=tokenizer.vocabulary)
+    save_pretrained(model, tokenizer, tmp_path, shard_bytes)
+    for _ in range(2):  # the second time there is nothing to do
+        untie(tmp_path)
+    found = load_pretrained(tmp_path)
+    assert not found.config.tied and found.parameter_count() > model.parameter_count()
+    assert torch.equal(found.lm_head.weight, model.lm_head.weight)
 
 
 def test_saving_over_the_folder_that_was_loaded(folder, tokenizer):

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from underdog.errors import UserError, extra
 from underdog.generate.engine import Completion
 from underdog.generate.interface import Ending, Sampling
 from underdog.generate.vllm_server import started
+from underdog.model.weights import untie
 from underdog.seeds import derive
 from underdog.tokens.tokenizer import Tokenizer
 from underdog.world import ALONE, Place
@@ -38,6 +39,7 @@ class Policy:
     context: int
     version: Callable[[], int]  # another one whenever the weights have changed; the same in every process
     save: Callable[[Path], None]  # a checkpoint; every process that shares the model calls it, the first one writes
+    tied: bool = False  # its head is its embedding
 
 
 class Vllm:
@@ -146,6 +148,8 @@ def open_vllm(where: str, policy: Policy, tokenizer: Tokenizer, place: Place = A
     the run."""
     with TemporaryDirectory(prefix="underdog-vllm-", dir=os.environ.get(FOLDER)) as made:
         folder = Path(made)
+        if policy.tied:
+            policy = _with_a_head(policy, place)
         if where != "vllm":
             yield from _connected(where, policy, tokenizer, folder)
             return
@@ -156,6 +160,17 @@ def open_vllm(where: str, policy: Policy, tokenizer: Tokenizer, place: Place = A
             with started(folder / "start", policy.context) as url:
                 place.gathered(url)
                 yield from _connected(url, policy, tokenizer, folder)
+
+
+def _with_a_head(policy: Policy, place: Place) -> Policy:
+    """Saved as the same model with a head of its own: vLLM 0.32 loses track of a tied one when weights change."""
+
+    def save(folder: Path) -> None:
+        policy.save(folder)
+        if place.rank == 0:
+            untie(folder)
+
+    return replace(policy, save=save, tied=False)
 
 
 def _connected(url: str, policy: Policy, tokenizer: Tokenizer, folder: Path) -> Iterator[Vllm]:

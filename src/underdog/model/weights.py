@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from underdog.artifacts.files import read_json, write_json
@@ -18,6 +18,7 @@ from underdog.tokens.tokenizer import Tokenizer
 
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"  # which shard holds which weight
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 SHARD_BYTES = 5 * 10**9
 AGAIN = "Copy config.json and the safetensors files anew, all from the same checkpoint."
 
@@ -44,6 +45,21 @@ def save_pretrained(model: Decoder, tokenizer: Tokenizer, folder: Path, shard_by
     for stale in {*folder.glob("model*.safetensors"), *folder.glob(INDEX)}:
         if stale.name not in kept:
             stale.unlink()
+
+
+def untie(folder: Path) -> None:
+    """Makes of a checkpoint whose head is its embedding the same model with a head of its own, in place."""
+    config = read_json(folder / "config.json")
+    if not config.get("tie_word_embeddings"):
+        return
+    found, listed = _contents(folder)
+    shard = found[EMBEDDING].path
+    weights = load_file(shard)
+    save_file({**weights, HEAD: weights[EMBEDDING].clone()}, shard, metadata={"format": "pt"})
+    if listed.name == INDEX:
+        index = read_json(listed)
+        write_json(listed, {**index, "weight_map": {**index["weight_map"], HEAD: shard.name}})
+    write_json(folder / "config.json", {**config, "tie_word_embeddings": False})
 
 
 def _shards(weights: Mapping[str, Tensor], most: int) -> dict[str, list[str]]:
@@ -137,7 +153,7 @@ def _check(wanted: Mapping[str, tuple[int, ...]], found: dict[str, _Stored], sou
         if name not in found:
             raise UserError(f"{source} lacks the weight {name} that its config.json calls for.", hint=AGAIN)
         if found[name].shape != shape:
-            vocabulary = name in ("model.embed_tokens.weight", "lm_head.weight") and found[name].shape[1:] == shape[1:]
+            vocabulary = name in (EMBEDDING, HEAD) and found[name].shape[1:] == shape[1:]
             raise UserError(
                 f"{found[name].path}: {name} has shape {found[name].shape}; config.json calls for {shape}.",
                 hint=f"{found[name].shape[0]} tokens is another vocabulary: {AGAIN}" if vocabulary else AGAIN,
@@ -151,4 +167,4 @@ def _check(wanted: Mapping[str, tuple[int, ...]], found: dict[str, _Stored], sou
 
 def _spare(name: str) -> bool:
     """A copy of the embedding where the head is tied to it, or angles that old files store and config.json gives."""
-    return name == "lm_head.weight" or name.endswith("rotary_emb.inv_freq")
+    return name == HEAD or name.endswith("rotary_emb.inv_freq")

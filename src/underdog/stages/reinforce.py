@@ -201,8 +201,9 @@ def _engine(name: str, trainer: Trainer, tokenizer: Tokenizer) -> Iterator[Answe
         return
     from underdog.generate.vllm import Policy, open_vllm
 
+    config = trainer.model.config
     policy = Policy(
-        trainer.model.config.context, lambda: trainer.version, lambda folder: trainer.save(tokenizer, folder)
+        config.context, lambda: trainer.version, lambda folder: trainer.save(tokenizer, folder), config.tied
     )
     with open_vllm(name, policy, tokenizer, trainer.strategy.among) as vllm:
         yield vllm
