@@ -152,13 +152,14 @@ formats = ["f32"]
 
 @pytest.fixture(scope="session")
 def sevens(seven, tmp_path_factory):
-    """(train) -> the file of a recipe whose base, and whose problems, answer 7, all but every fourth of these."""
+    """(train) -> the file of a recipe whose base, and whose problems, answer 7, all but every second of these. Which are
+    drawn hangs on the path of their file: with fewer of them a split may hold none."""
 
     @functools.cache
     def write(train=8):
         folder = tmp_path_factory.mktemp("sevens")
         rows = [
-            {"prompt": f"Number {n}?", "answer": "8" if n % 4 == 0 else "7", "reasoning": "7"}
+            {"prompt": f"Number {n}?", "answer": "8" if n % 2 else "7", "reasoning": "7"}
             for n in range(2 * (train + 14))
         ]
         (folder / "sevens.jsonl").write_text("\n".join(map(json.dumps, rows)))
