@@ -152,8 +152,8 @@ formats = ["f32"]
 
 @pytest.fixture(scope="session")
 def sevens(seven, tmp_path_factory):
-    """(train) -> the file of a recipe whose base, and whose problems, answer 7, all but every second of these. Which are
-    drawn hangs on the path of their file: with fewer of them a split may hold none."""
+    """(train) -> the file of a recipe whose base, and whose problems, answer 7, all but every second of these. Which of
+    them a split holds hangs on the path of their file: with fewer eights it may hold none."""
 
     @functools.cache
     def write(train=8):
