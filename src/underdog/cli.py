@@ -90,14 +90,15 @@ def run(
         return
     from underdog.report.live import LiveReporter
     from underdog.report.outcome import finish
-    from underdog.stages.export import foreseen
     from underdog.stages.pipeline import check_stage, run_recipe
     from underdog.stages.together import check_processes
 
     check_stage(resolved.recipe, until)
     check_processes(resolved.recipe.compute)
     world.join()
-    if until == "export" and world.rank() == 0:
+    if resolved.recipe.base and until == "export" and world.rank() == 0:
+        from underdog.stages.export import foreseen
+
         terminal.warn(foreseen(resolved.recipe))
     if resolved.recipe.compute.precision != "float32":
         from underdog.train.hardware import precision_warning

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from underdog.artifacts.store import Artifact
@@ -18,9 +19,8 @@ def read_samples(look: Artifact) -> dict[str, dict[str, Any]]:
         return {record["problem"]: record for record in map(json.loads, file)}
 
 
-def accuracies_of(look: Artifact, how: str) -> dict[str, float]:
+def accuracies(records: Mapping[str, Mapping[str, Any]], how: str) -> dict[str, float]:
     """By problem id, the mean reward of its answers: "sampled", or that of the "greedy" one."""
-    records = read_samples(look)
     if how == "greedy":
         return {name: one["greedy_reward"] for name, one in records.items()}
     return {name: math.fsum(one["sampled_rewards"]) / len(one["sampled_rewards"]) for name, one in records.items()}

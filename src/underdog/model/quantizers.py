@@ -5,9 +5,7 @@ xllamacpp carries: it is called as its C header says (ggml.h, `ggml_quantize_chu
 """
 
 import ctypes
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -20,14 +18,6 @@ from underdog.tokens.gguf import library
 
 Kind = Literal["f32", "f16", "q8_0", "q4_k_m"]
 FALLBACK = {"q4_k": "q5_0", "q6_k": "q8_0", "q5_0": "f16", "q8_0": "f16"}  # where rows are not whole blocks
-
-
-def check_installed(kinds: Sequence[Kind]) -> None:
-    """Raises UserError: a library is missing that files of these kinds need."""
-    library()
-    with extra("cpu", "q4_k_m"):
-        if "q4_k_m" in kinds and find_spec("xllamacpp") is None:
-            raise ModuleNotFoundError(name="xllamacpp")
 
 
 def storage(kind: Kind, name: str, weight: Tensor, config: ModelConfig) -> tuple[str, bool]:

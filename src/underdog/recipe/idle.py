@@ -17,8 +17,6 @@ _OF_METHODS = {
 _SWITCHES = ("refine.teachers", "reconstruct.teacher", "reinforce.steps", "distill.steps", "sft.adapter.kind")
 """What turns a stage off is no setting without effect."""
 _BEFORE_SFT = ("model", "curate", "tokenizer", "pretrain")
-
-
 NAMED = 4  # of several idle settings
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import mean
 
-from underdog.artifacts.samples import accuracies_of
+from underdog.artifacts.samples import accuracies, read_samples
 from underdog.artifacts.store import Artifact
 from underdog.report.words import SPACE, clock, percent, short, spoken
 from underdog.stages.difference import gains, mean_interval
@@ -142,7 +142,7 @@ def difference(before: Artifact, after: Artifact) -> Interval | None:
 
     Normal approximation over problems; None where the two share fewer than two.
     """
-    found = gains(*([accuracies_of(look, "sampled")] for look in (before, after)))
+    found = gains(*([accuracies(read_samples(look), "sampled")] for look in (before, after)))
     bounds = mean_interval(found)
     return Interval(mean(found), *bounds) if bounds else None
 

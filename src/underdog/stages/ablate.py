@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from underdog.artifacts.samples import accuracies_of
+from underdog.artifacts.samples import accuracies, read_samples
 from underdog.errors import UserError
 from underdog.recipe.load import Resolved, replaced
 from underdog.stages.difference import Difference, gains
@@ -85,7 +85,8 @@ def _figures(run: Run, stage: str) -> dict[str, float]:
 def _by_problem(run: Run, stage: str) -> dict[str, dict[str, float]]:
     """The accuracies once more, for each test problem."""
     result = run.artifacts.get(f"evaluate-{stage}")
-    return {PASS[how]: accuracies_of(result, how) for how in PASS} if result else {}
+    records = read_samples(result) if result else {}
+    return {PASS[how]: accuracies(records, how) for how in PASS}
 
 
 def _of_pretraining(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -13,7 +13,6 @@ from underdog.artifacts.runs import MODEL, RECORD
 from underdog.artifacts.store import Artifact, Store, load
 from underdog.errors import UserError, did_you_mean
 from underdog.lanes import cores
-from underdog.model.quantizers import check_installed
 from underdog.recipe.schema import Recipe
 from underdog.stages.order import MAIN_LINE, Stage, stages
 from underdog.stages.together import make, use_cores
@@ -63,6 +62,8 @@ def run_recipe(recipe: Recipe, root: Path, reporter: Reporter, until: str = "exp
     store = Store(root / STORE)
     _check_inputs(recipe)
     if until == "export" and recipe.export.formats:
+        from underdog.tokens.gguf import check_installed  # what listing runs need not wait for
+
         check_installed(recipe.export.formats)
     for stage in stages(recipe, on):
         parents = {name: run.artifacts[name] for name in stage.parents}

@@ -1,5 +1,7 @@
 """The tokenizer inside a GGUF file, for files whose checkpoint is not at hand."""
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -8,7 +10,7 @@ import numpy as np
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers
 
-from underdog.errors import UserError
+from underdog.errors import UserError, extra
 from underdog.tokens.folder import Beside
 from underdog.tokens.tokenizer import Tokenizer
 
@@ -84,6 +86,14 @@ def library() -> ModuleType:
             hint='pip install "underdog[gguf]", or set export.formats = [].',
         ) from error
     return gguf
+
+
+def check_installed(kinds: Sequence[str]) -> None:
+    """Raises UserError: a library is missing that files of these kinds need."""
+    library()
+    with extra("cpu", "q4_k_m"):
+        if "q4_k_m" in kinds and find_spec("xllamacpp") is None:
+            raise ModuleNotFoundError(name="xllamacpp")
 
 
 def _merges(vocabulary: dict[str, int], scores: list[float], types: list[int]) -> list[tuple[str, str]]:
