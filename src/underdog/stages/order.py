@@ -135,7 +135,7 @@ def _pretraining(r: Recipe, on: str) -> Iterator[Stage]:
         {**r.curate.model_dump(), "contents": fingerprint(expand(r.curate.sources + _examples(r.curate)))},
         ("problems",),
         lambda p, out: _curate(r, p["problems"], out, on),
-        version=3,
+        version=4,
     )
     yield Stage(
         "tokenize",
@@ -177,6 +177,7 @@ def _synthesis(r: Recipe, base: str) -> Iterator[Stage]:
             asking(r.refine, r.refine.models),
             ("problems", *drafting.values()),
             lambda p, out: refine(r.refine, r.sft.data, p["problems"], folders(p, drafting), out),
+            version=2,
         )
     if r.reconstruct.teacher:
         before = ("refine",) if r.refine.teachers else ()
@@ -190,6 +191,7 @@ def _synthesis(r: Recipe, base: str) -> Iterator[Stage]:
             lambda p, out: reconstruct(
                 r.reconstruct, taught_data(r.sft.data, p, before), p["problems"], folders(p, reasoning), out
             ),
+            version=2,
         )
 
 
@@ -207,6 +209,7 @@ def _chain_model(r: Recipe, base: str) -> Iterator[Stage]:
         {"data": own.data, "contents": fingerprint(file_sources(own.data))},
         ("problems",),
         lambda p, out: chains(own.data, p["problems"], out),
+        version=2,
     )
     yield Stage(
         CHAIN_MODEL,
@@ -216,6 +219,7 @@ def _chain_model(r: Recipe, base: str) -> Iterator[Stage]:
             _reading(settings, p, ("chains",)), own.steps, seed, p[base], p["problems"], out, strategy_for(r.compute)
         ),
         seed,
+        version=2,
         shared=Shared.SLICES,
     )
 
